@@ -139,7 +139,7 @@ def test_nobody_writes_beside_another(engine: str, seed: int, standin: QdrantSta
     first.ensure(SPEC, create=True)
     indexes = [QdrantIndex(Paused(drill), "documents", ":memory:", owned=False) for _ in range(CLIENTS)]  # type: ignore[arg-type]
     for index in indexes:
-        index._target, index._spec = first._target, first._spec
+        index._open = first._open
     drill.time.run([lambda one=index: drill.act(one) for index in indexes])  # type: ignore[misc]
     assert not drill.wrong
     assert drill.claims >= CLAIMS

@@ -920,6 +920,7 @@ def test_what_was_found_of_a_collection_is_not_looked_for_at_each_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """But every five seconds, since fields may be added to it."""
+    monkeypatch.setattr("search.index.server.described._FOUND_FOR_S", 1_000.0)
     monkeypatch.setattr("search.index.server.index._FOLLOWED_EVERY_S", 1_000.0)
     many(client, bundled_embedder, lambda n, text: {"text": text, "url": str(n)})
     with open_search(on(standin, tmp_path)) as searcher:
@@ -929,6 +930,7 @@ def test_what_was_found_of_a_collection_is_not_looked_for_at_each_call(
         assert not [one for one in standin.requests[before:] if one.endswith("/scroll")]
         titled = models.PointStruct(id=5, vector=[1.0, *[0.0] * 383], payload={"text": "Titled.", "url": "5", "title": "T"})
         client.upsert("theirs", [titled])
+        monkeypatch.setattr("search.index.server.described._FOUND_FOR_S", 0.0)
         monkeypatch.setattr("search.index.server.index._FOLLOWED_EVERY_S", 0.0)
         assert searcher.get("5").title == "T"
 

@@ -166,6 +166,7 @@ def test_a_dead_server_is_given_up_and_not_hammered(standin: QdrantStandIn, open
     assert len(waits) == 1000 - len(standin.faults) - 1 < 60
     standin.faults.clear()
     hasty, waits = open_patient(Patience(total_s=0))
+    hasty.ensure(SPEC, create=False)
     standin.faults += [Fault(500)]
     with pytest.raises(IndexFaulted):
         hasty.count()
@@ -191,6 +192,7 @@ def test_a_server_is_waited_for_as_long_as_it_asks_within_bounds(standin: Qdrant
     index.count()
     assert waits[0][1] == 1.0
     index, waits = open_patient(Patience(total_s=20, first_s=0.01, longest_s=0.2))
+    index.ensure(SPEC, create=False)
     standin.faults += [Fault(429, (("Retry-After", "86400"),))]
     index.count()
     assert waits[0][1] == 0.2

@@ -20,6 +20,7 @@ from search.errors import IndexDenied, IndexFaulted
 from search.index.contract import CollectionSpec, Point, Query
 from search.index.server.connection import connect, in_memory
 from search.index.server.index import QdrantIndex
+from search.index.server.limits import Limits
 from search.index.server.reserved import RESERVED, Ordering, ReservedPoint
 from search.ingestion.damage import survey
 from search.searcher import Searcher, open_search
@@ -66,9 +67,9 @@ def test_it_is_neither_counted_nor_paged(filter: dict[str, Any] | None, index: Q
 
 
 def test_nor_is_it_where_nothing_is_counted_exactly(index: QdrantIndex) -> None:
-    index._limits = type(index._limits)(exact=False)
+    index._open = index._collection._replace(limits=Limits(exact=False))
     assert index.count() == 2
-    index._limits = type(index._limits)(exact=False, found=1)
+    index._open = index._collection._replace(limits=Limits(exact=False, found=1))
     assert index.count() == 2
 
 

@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 import trustme
 from commands import search
+from qdrant_client import QdrantClient
 from standin import Fault, QdrantStandIn
 from standin_grpc import GrpcStandIn
 
@@ -47,13 +48,15 @@ from search.index.contract import CollectionSpec, Point, Query
 from search.index.server import transport
 from search.index.server.collections import QdrantCollections
 from search.index.server.connection import Protocol, connect
+from search.index.server.described import Described
 from search.index.server.index import QdrantIndex
+from search.index.server.limits import Limits
 from search.inference.fastembed import Embedders, fetch
 from search.network.addresses import checked_key, read_address, without_secrets
 from search.network.transport import _Backend
 from search.reranking.chat import ChatReranker
 from search.searcher import open_search
-from search.settings import ServerSettings, Settings
+from search.settings import ServerSettings, Settings, StorageSettings
 
 SPEC = CollectionSpec(4, "model@1")
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -284,6 +287,13 @@ def test_a_server_says_in_any_way_when_to_come_again(value: str, expected: float
 # gRPC
 
 
+def opened(client: QdrantClient, location: str) -> QdrantIndex:
+    """An index of a server that answers nothing of what opens one."""
+    index = QdrantIndex(client, "documents", location)
+    index._open = Described("documents", SPEC, Limits(), StorageSettings(), None, {}, None, foreign_keys=False, differing=())
+    return index
+
+
 @contextmanager
 def grpc_server(
     status: grpc.StatusCode | None, detail: str = "", answer: bytes = b"", credentials: grpc.ServerCredentials | None = None
@@ -322,7 +332,7 @@ def grpc_server(
 )
 def test_over_grpc_only_a_bad_argument_is_the_points_fault(status: grpc.StatusCode, detail: str, kind: type[IndexFailure]) -> None:
     with grpc_server(status, detail) as port:
-        index = QdrantIndex(connect("http://127.0.0.1:1", grpc_port=port, timeout_s=5), "documents", "http://127.0.0.1:1")
+        index = opened(connect("http://127.0.0.1:1", grpc_port=port, timeout_s=5), "http://127.0.0.1:1")
         with pytest.raises(kind):
             index.upsert([Point("1", np.ones(4, np.float32), {})])
         index.close()
@@ -331,7 +341,7 @@ def test_over_grpc_only_a_bad_argument_is_the_points_fault(status: grpc.StatusCo
 def test_a_large_answer_over_grpc_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.index.server.connection.LARGEST_ANSWER", 1_000_000)
     with grpc_server(None, answer=b"\0" * 2_000_000) as port:
-        index = QdrantIndex(connect("http://127.0.0.1:1", grpc_port=port, timeout_s=5), "documents", "http://127.0.0.1:1")
+        index = opened(connect("http://127.0.0.1:1", grpc_port=port, timeout_s=5), "http://127.0.0.1:1")
         with pytest.raises(IndexGarbled, match="too large") as caught:
             index.count()
         assert not caught.value.transient
@@ -431,7 +441,7 @@ def test_a_private_authority_holds_for_grpc_too(authorities: Authorities) -> Non
             (None, IndexUnreachable, "an authority that is not known here"),
         ):
             client = connect("https://127.0.0.1:1", grpc_port=port, timeout_s=5, ca_file=ca_file)
-            index = QdrantIndex(client, "documents", "https://127.0.0.1:1")
+            index = opened(client, "https://127.0.0.1:1")
             with pytest.raises(kind, match=words):
                 index.upsert([Point("1", np.ones(4, np.float32), {})])
             index.close()
@@ -469,7 +479,7 @@ def test_a_cluster_without_quorum_is_named(detail: str, standin: QdrantStandIn) 
         collections.names()
     collections.close()
     with grpc_server(grpc.StatusCode.INTERNAL, detail) as port:
-        index = QdrantIndex(connect("http://127.0.0.1:1", grpc_port=port, timeout_s=5), "documents", "http://127.0.0.1:1")
+        index = opened(connect("http://127.0.0.1:1", grpc_port=port, timeout_s=5), "http://127.0.0.1:1")
         with pytest.raises(IndexFaulted, match="too few nodes"):
             index.upsert([Point("1", np.ones(4, np.float32), {})])
         index.close()
@@ -798,7 +808,7 @@ def test_a_proxy_that_does_not_get_through_is_named(
             monkeypatch.setenv(variable, f"http://user:s3cret@127.0.0.1:{port}")
         monkeypatch.delenv("no_proxy", raising=False)
         server = "http://qdrant.example:6333"
-        index = QdrantIndex(connect(server, protocol=protocol, timeout_s=3), "documents", server)
+        index = opened(connect(server, protocol=protocol, timeout_s=3), server)
         with pytest.raises((IndexUnreachable, IndexTimeout)) as caught:
             index.count()
         told = str(caught.value)

@@ -341,11 +341,13 @@ def test_the_old_setting_and_the_new_one() -> None:
 
 FORKED = """
 import json, os, sys
+from search.index.contract import CollectionSpec
 from search.index.server.connection import connect
 from search.index.server.index import QdrantIndex
 
 url, port, name = sys.argv[1:]
 index = QdrantIndex(connect(url, protocol="auto", grpc_port=int(port)), name, url)
+index.ensure(CollectionSpec(4, "model@1"), create=False)
 before = index.count()
 read, write = os.pipe()
 if (child := os.fork()) == 0:

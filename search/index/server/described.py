@@ -1,0 +1,118 @@
+"""What is a collection, by what its server tells of it? One of this package, or one that another program filled."""
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+from qdrant_client import QdrantClient, models
+
+from search.errors import IndexMismatch
+from search.index.collections import as_made, made_otherwise
+from search.index.contract import CollectionSpec
+from search.index.layout import Layout
+from search.index.server.conversion import noted, quantization_of, spec_of
+from search.index.server.errors import IN_MEMORY
+from search.index.server.foreign import Wanted, described
+from search.index.server.limits import Limits, limits_of
+from search.index.server.sharding import Sharding, ShardKeys, is_keyed, shard_keys, spread_otherwise
+from search.settings import LayoutSettings, StorageSettings, section_of
+
+_FOUND_FOR_S = 5.0  # what was found out of another program's collection counts
+
+
+class Described(NamedTuple):
+    """A collection, as it was when it was looked at."""
+
+    target: str  # its own name
+    spec: CollectionSpec
+    limits: Limits  # of its strict mode
+    searched: StorageSettings  # how it is searched
+    layout: Layout | None  # if another program filled it
+    indexed: dict[str, str]  # which fields have a payload index, of which type; whoever makes one adds it
+    keys: ShardKeys | None  # if this package shards it by tenants
+    foreign_keys: bool  # whether another program gave its shards keys, by which whoever writes has to place points
+    differing: tuple[str, ...]  # settings that it was made by otherwise, if this package made it
+
+    @property
+    def vector(self) -> str | None:
+        """The name of the vector that is searched; None for the one without a name."""
+        return self.layout.vector or None if self.layout else None
+
+
+class Describer:
+    """Looks at the collections that one name leads to."""
+
+    def __init__(
+        self,
+        client: QdrantClient,
+        name: str,
+        location: str,
+        translated: Callable[..., AbstractContextManager[None]],
+        storage: StorageSettings,
+        sharding: Sharding,
+        chosen: LayoutSettings,
+    ) -> None:
+        """Keep what whoever asks has settings for; `chosen` are the collection's own, `translated` stands around requests."""
+        self._client = client
+        self._name = name
+        self._location = location
+        self._translated = translated
+        self._storage = storage
+        self._sharding = sharding
+        self._chosen = chosen
+        self._found_last: tuple[str, Wanted, CollectionSpec, Layout] | None = None  # of another program's collection …
+        self._found_at = -math.inf  # … and when
+
+    def describe(self, target: str, dimension: int, noted_layout: str = "", *, anew: bool = False) -> Described:
+        """A collection by its own name; `anew` also if another program's was looked at a moment ago.
+
+        Raises:
+            IndexMismatch: another program filled it in a way that cannot be searched.
+        """
+        with self._translated():
+            info = self._client.get_collection(target)
+        config = info.config
+        spec, layout = spec_of(config), None
+        if spec is None:
+            wanted = Wanted(self._chosen, section_of(self._name), dimension, noted_layout)
+            spec, layout = self._found(target, config, wanted, anew=anew)
+        storage, quantization = noted(config, "storage"), quantization_of(config)
+        made = storage.get("quantization") or "none" if self._location == IN_MEMORY else quantization  # there it is of no effect
+        differing = () if layout else made_otherwise(self._storage, made, storage) + spread_otherwise(self._sharding, config)
+        keys = shard_keys(config, spec.tenant)
+        return Described(
+            target,
+            spec,
+            limits_of(config),
+            as_made(self._storage, quantization, storage),
+            layout,
+            indexed_of(info),
+            keys,
+            is_keyed(config.params) and keys is None,
+            differing,
+        )
+
+    def _found(self, target: str, config: models.CollectionConfig, wanted: Wanted, *, anew: bool) -> tuple[CollectionSpec, Layout]:
+        """What another program's collection is, by its points."""
+        last = None if anew else self._found_last
+        if last is not None and last[:2] == (target, wanted) and time.monotonic() < self._found_at + _FOUND_FOR_S:
+            return last[2:]
+        try:
+            with self._translated(foreign=True):
+                spec, layout = described(self._client, target, config, wanted)
+        except IndexMismatch as error:
+            raise IndexMismatch(not_ours(self._name, self._location, str(error))) from error
+        self._found_last, self._found_at = (target, wanted, spec, layout), time.monotonic()
+        return spec, layout
+
+
+def indexed_of(info: Any) -> dict[str, str]:
+    """The fields that have a payload index, and of which type, by what a server tells of a collection."""
+    return {field: str(one.data_type.value) for field, one in info.payload_schema.items()}
+
+
+def not_ours(name: str, location: str, problem: str) -> str:
+    """What there is to say of a collection that another program filled."""
+    return f"collection {name!r} at {location} was not made by this package: {problem}"
