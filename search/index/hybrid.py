@@ -1,11 +1,13 @@
 """How do two lists become one? The points that vectors and words find, each with both scores, in one order, whatever the engine.
 
 Lists are requested without payloads: reading those of two hundred points takes longer than finding them. Where requests travel, the
-payloads of the best come with the one that fills in open scores, as far as it can be foreseen which ones they are.
+payloads of the best come with the one that fills in open scores, as far as it can be foreseen which ones they are; elsewhere they
+are read once these are known.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,14 +39,15 @@ Scored = tuple[Any, float, Payload]
 filling in their scores does."""
 
 Ask = Callable[[Sequence[Listing]], list[list[Scored]]]
+Read = Callable[[Sequence[Any]], Mapping[Any, Payload]]  # of points by their ids, as far as they are there
 
 
-def matches(query: Query, limit: int, ask: Ask, *, foresee: bool = True) -> Matches:
+def matches(query: Query, limit: int, ask: Ask, read: Read | None = None) -> Matches:
     """The `limit` best points for a query, best first; equal ones by cosine, then in the order of ids, so that answers repeat.
 
-    Scores that a list lacks are requested by id, so all of them are exact. `ask` sends several listings in one request. To
-    `foresee` is to ask for payloads together with open scores, though of too many: two requests, and rarely a third for those that
-    were not expected to be wanted. Otherwise there are three, of which none asks for too much.
+    Scores that a list lacks are requested by id, so all of them are exact. `ask` sends several listings in one request. Without
+    `read`, payloads are asked for together with open scores, though of too many: two requests, and rarely a third for those that
+    were not expected to be wanted.
     """
     if query.retrieval == "dense":
         closest = _best_first(ask([Listing(query.vector, limit, query.filter)])[0])[:limit]  # parts may give more
@@ -58,10 +61,10 @@ def matches(query: Query, limit: int, ask: Ask, *, foresee: bool = True) -> Matc
     lists = iter(answers)
     by_vector, by_words = (_best_first(next(lists))[:listed] if one is not None else [] for one in wanted)
     union = _Union(query, by_vector, [one for one in by_words if one[1] > 0])
-    payloads = {one: payload for one, _, payload in _completed(union, _PROBABLE * limit if foresee else 0, listed, ask)}
+    payloads = {one: payload for one, _, payload in _completed(union, 0 if read else _PROBABLE * limit, listed, ask)}
     best = union.order()[:limit]
     if lacking := [one for at, *_ in best if (one := union.ids[at]) not in payloads]:
-        payloads |= {one: payload for one, _, payload in ask([Listing(query.vector, limit, _these(lacking))])[0]}
+        payloads |= (read or _by(ask, query.vector))(lacking)
     dense, lexical = union.dense_ranks.tolist(), union.lexical_ranks.tolist()
     return Matches(
         Match(str(one), cosine, payloads[one], words, dense[at] or None, lexical[at] or None, score, union.share)
@@ -136,6 +139,11 @@ def _completed(union: _Union, foreseen: int, listed: int, ask: Ask) -> list[Scor
     return with_payload
 
 
+def _by(ask: Ask, vector: Vector) -> Read:
+    """Reads payloads by what asks for lists."""
+    return lambda ids: {one: payload for one, _, payload in ask([Listing(vector, len(ids), _these(ids))])[0]}
+
+
 def z(values: Scores) -> Scores:
     """Mean 0, standard deviation 1; all zeros for a single value or equal ones."""
     centred: Scores = values - values.mean()
@@ -162,10 +170,14 @@ _FUSIONS: Mapping[Fusion, Callable[[Scores, Ranks], Scores]] = {
 }
 
 
-def _best_first(points: Sequence[Scored]) -> list[Scored]:
-    """Each point once, though a list that was asked for in parts may have it several times."""
+def _best_first(points: list[Scored]) -> list[Scored]:
+    """Each point once, though a list that was asked for in parts may have it several times; equal ones by their ids."""
+    if any(one[1] <= after[1] for one, after in pairwise(points)):
+        points = sorted(points, key=lambda one: (-one[1], _id_order(one[0])))
+    if len({one for one, _, _ in points}) == len(points):
+        return points
     best: dict[Any, Scored] = {}
-    for one in sorted(points, key=lambda one: (-one[1], _id_order(one[0]))):
+    for one in points:
         best.setdefault(one[0], one)
     return list(best.values())
 

@@ -31,10 +31,10 @@ from search.errors import IndexMismatch, InvalidQuery, InvalidSettings
 from search.evaluation.datasets import load_dataset
 from search.evaluation.verdict import evaluate
 from search.factory import build_corpus_index, build_embedder
-from search.index.contract import LEXICAL, CollectionSpec, Point, Query, VectorIndex
+from search.index.contract import LEXICAL, CollectionSpec, Payload, Point, Query, VectorIndex
 from search.index.edge.conversion import to_sparse
 from search.index.edge.index import EdgeIndex
-from search.index.hybrid import Listing, Scored, matches, z
+from search.index.hybrid import Listing, Read, Scored, matches, z
 from search.inference.tokens import TextTokenizer
 from search.ingestion.chunking import Chunker
 from search.ingestion.embedding import with_words
@@ -377,9 +377,29 @@ def test_where_requests_cost_nothing_no_payload_is_read_for_nothing() -> None:
     scores = {f"p{i:03}": (1 - i / 300, float(i % 7) / 3 + i / 200) for i in range(300)}
     lists, travelling = Lists(scores), Lists(scores)
     wanted = replace(WANTED, listed=100)
-    assert matches(wanted, 20, lists, foresee=False) == matches(wanted, 20, travelling)
-    assert [[listing.payload for listing in request] for request in lists.requests] == [[False, False], [False, False], [True]]
-    assert lists.requests[2][0].limit == 20
+    read: list[str] = []
+
+    def payloads(ids: Sequence[str]) -> dict[str, Payload]:
+        read.extend(ids)
+        return {one: {"id": one} for one in ids}
+
+    found = matches(wanted, 20, lists, payloads)
+    assert found == matches(wanted, 20, travelling)
+    assert [[listing.payload for listing in request] for request in lists.requests] == [[False, False], [False, False]]
+    assert read == [one.id for one in found]
+
+
+@pytest.mark.parametrize("read", [None, lambda ids: {one: {} for one in ids if one != "b"}])
+def test_what_is_deleted_before_its_payload_is_read_is_left_out(read: Read | None) -> None:
+    lists = Lists({"a": (0.9, 0.0), "b": (0.5, 6.0), "c": (0.1, 3.0)})
+
+    def ask(listings: Sequence[Listing]) -> list[list[Scored]]:
+        return [
+            [one for one in points if one[0] != "b" or not listing.payload]
+            for listing, points in zip(listings, lists(listings), strict=True)
+        ]
+
+    assert [one.id for one in matches(WANTED, 3, ask, read)] == ["a", "c"]
 
 
 def test_a_payload_that_was_not_expected_is_requested() -> None:

@@ -156,7 +156,7 @@ class EdgeIndex(EngineIndex, WordsAsMade):
 
     def query(self, query: Query, limit: int) -> Matches:
         """The `limit` best points by vector, by words, or by both, as the query says, best first."""
-        return matches(query, limit, self._listed, foresee=False)
+        return matches(query, limit, self._listed, self._read)
 
     def _listed(self, listings: Sequence[Listing]) -> list[list[Scored]]:
         requests = [self._request(listing) for listing in listings]
@@ -166,6 +166,11 @@ class EdgeIndex(EngineIndex, WordsAsMade):
             [(one.id, one.score, booleans.without_names(one.payload or {}) if listing.payload else {}) for one in points]
             for listing, points in zip(listings, answers, strict=True)
         ]
+
+    def _read(self, ids: Sequence[Any]) -> dict[Any, Payload]:
+        with self._opened.use() as shard:
+            records = shard.retrieve(list(ids), with_payload=True, with_vector=False)
+        return {one.id: booleans.without_names(one.payload or {}) for one in records}
 
     def _request(self, listing: Listing) -> edge.QueryRequest:
         if isinstance(listing.vector, SparseVector):
