@@ -490,6 +490,11 @@ class Searcher:
         return self._bound(self._parts.index)
 
     @property
+    def whole_index(self) -> "VectorIndex":
+        """The collection of all tenants, opened or not, for whoever keeps it."""
+        return self._parts.index
+
+    @property
     def collections(self) -> "Collections":
         """All collections of the engine, whole, for whoever keeps them: what is opened there is of no tenant."""
         return self._parts.collections

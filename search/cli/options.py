@@ -88,7 +88,7 @@ def note_wait(failure: SearchError, seconds: float) -> None:
 
 def note_differing(searcher: "Searcher") -> None:
     """Say on stderr which settings a collection was made by otherwise, if it is open."""
-    if names := differing(searcher.index, searcher.settings.lexical, searcher.words):
+    if names := differing(searcher.whole_index, searcher.settings.lexical, searcher.words):
         note(f"note: the collection keeps how it was made, not {names} of the settings; `search reindex` brings it over")
 
 

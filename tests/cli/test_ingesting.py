@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -376,11 +377,13 @@ def test_words_of_the_first_version_are_noted_and_kept(folder: Path, tmp_path: P
     assert (found.stderr, found.stdout[:3]) == (OTHER_WORDS, "  1")
     assert "made otherwise than lexical (words of this version) of the settings" in search("doctor", *where).stdout
     serve = [str(Path(sys.executable).parent / "search"), "serve", "--port", "0", *map(str, where)]
-    with subprocess.Popen(serve, stderr=subprocess.PIPE, text=True) as process:
+    shared = {**os.environ, "SEARCH_TENANT_FIELD": "metadata.customer"}  # of all tenants, for none alone
+    with subprocess.Popen(serve, stderr=subprocess.PIPE, text=True, env=shared) as process:
         assert process.stderr
         said = list(takewhile(lambda line: not line.startswith("listening on "), process.stderr))
         process.terminate()
     assert OTHER_WORDS in said
+    assert process.returncode == 0, said
     search("reindex", *where)
     assert search("query", "text", *where).stderr == ""
 
