@@ -74,6 +74,7 @@ class Searcher:
         sync: bool = False,
         max_delete: float = 0.2,
         dry_run: bool = False,
+        create: bool = True,
         on_progress: "OnProgress | None" = None,
         on_rejection: "OnRejection | None" = None,
         on_change: "OnChange | None" = None,
@@ -82,14 +83,15 @@ class Searcher:
         """Add documents, replace changed ones, leave unchanged ones alone, and with `sync` remove all others.
 
         `max_delete` bounds that: as an int a number of documents, as a float a share of all of them, up to 1.0.
+        A collection that is not there is made, or, without `create`, CollectionNotFound.
         As documents are drawn, and in callbacks, this collection can be searched and others written; to write it is a SearchError,
         or, in another thread that is waited for there, goes on for ever.
         See Ingestion.run for arguments and errors, and Ingestion for the callbacks.
         """
-        check_flags(sync=sync, dry_run=dry_run)
+        check_flags(sync=sync, dry_run=dry_run, create=create)
         with self._parts.changing():  # two runs at once would each miss what the other has just written, or where it led the name
             run = self._ingestion(on_wait, on_progress=on_progress, on_rejection=on_rejection, on_change=on_change)
-            return run.run(documents, sync=sync, max_delete=max_delete, dry_run=dry_run)
+            return run.run(documents, sync=sync, max_delete=max_delete, dry_run=dry_run, create=create)
 
     def delete(
         self,

@@ -120,6 +120,7 @@ def test_what_is_neither_true_nor_false(searcher: Searcher, tmp_path: Path) -> N
     calls: list[tuple[str, Callable[..., Any]]] = [
         ("sync", partial(searcher.ingest, PETS[:1], max_delete=1.0)),
         ("dry_run", partial(searcher.ingest, PETS[:1])),
+        ("create", partial(searcher.ingest, PETS[:1])),
         ("dry_run", partial(searcher.delete, ids=["birds"])),
         ("dry_run", partial(searcher.update, {"a": 1}, ids=["birds"])),
         ("dry_run", partial(searcher.adopt, "theirs")),

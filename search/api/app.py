@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from search.api.errors import Refused, body, quoted, refused, said, status
+from search.api.errors import Refused, body, quoted, said, status
 from search.api.gate import Gate
 from search.api.metrics import CONTENT_TYPE
 from search.api.routes.bodies import FAILING, Responses
@@ -92,7 +92,7 @@ def build_routes(service: Service) -> FastAPI:
     for add in (search_routes, document_routes, collection_routes, rerank_routes):
         app.router.routes.extend(add(service).routes)  # flat, so that the gate knows which one answers
     app.router.routes.extend(page_routes().routes)
-    _add_failures(app)
+    _add_failures(app, service)
     return app
 
 
@@ -143,13 +143,13 @@ def _with_access(described: dict[str, Any], service: Service) -> dict[str, Any]:
     return described
 
 
-def _add_failures(app: FastAPI) -> None:
+def _add_failures(app: FastAPI, service: Service) -> None:
     def respond(request: Request, refusal: Refused) -> JSONResponse:
         state = request.state
         return JSONResponse(body(state.dialect, refusal, state.request_id), status(state.dialect, refusal), refusal.headers)
 
     def known(request: Request, error: SearchError) -> JSONResponse:
-        refusal = refused(error, request.state.request_id)
+        refusal = service.refusal(request, error)
         if refusal.status >= 500:  # noqa: PLR2004  # the service's own fault
             _log.error("request %s failed", request.state.request_id, exc_info=error)
         return respond(request, refusal)

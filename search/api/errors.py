@@ -50,7 +50,7 @@ _STATUS: tuple[tuple[type[SearchError], int], ...] = (
 )
 # Likewise: what there is to say to somebody else, in whose hands it is not.
 _WORDS: tuple[tuple[type[SearchError], str], ...] = (
-    (CollectionNotFound, "there is no such collection; GET /v1/collections lists them, and POST /v1/documents makes one"),
+    (CollectionNotFound, "there is no such collection; GET /v1/collections lists them"),
     (IndexBusy, "the collection is in use, by this service or by another process; try again when that is done"),
     (
         CollectionForeign,
@@ -111,8 +111,8 @@ def said(fault: Mapping[str, Any]) -> str:
     return "Input should be an object" if fault["type"] in _OBJECTS else str(fault["msg"]).removeprefix("Value error, ")
 
 
-def refused(error: SearchError, request_id: str) -> Refused:
-    """What to answer to an error of this package."""
+def refused(error: SearchError, request_id: str, remedy: str = "") -> Refused:
+    """What to answer to an error of this package; `remedy` comes after the words for it."""
     status = next(status for kind, status in _STATUS if isinstance(error, kind))
     headers: dict[str, str] = {}
     if isinstance(error, ServiceOverloaded):
@@ -123,7 +123,7 @@ def refused(error: SearchError, request_id: str) -> Refused:
     if status >= _OWN:
         message = f"{words}; the log of the service has the rest under request {request_id}"
     elif isinstance(error, IndexFailure) and not isinstance(error, DocumentIncomplete):
-        message = words
+        message = words + remedy
     return Refused(status, type(error).__name__, message, headers)
 
 

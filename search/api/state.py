@@ -15,7 +15,7 @@ import numpy as np
 from starlette.requests import Request
 
 from search.api.admission import Admission
-from search.api.errors import Refused
+from search.api.errors import Refused, refused
 from search.api.health import EngineHealth, Reachability
 from search.api.kept import Kept
 from search.api.keys import Keys
@@ -111,13 +111,26 @@ class Service:
             CollectionNotFound: there is none, and it is not to be made; a key of a tenant makes none but the service's own.
             TenantRequired: collections are shared, and the request does not say for whom it is.
         """
-        make = make and not request.state.bound
+        make = make and self.makes(request, collection)
         searcher = self._searcher if collection is None else self._beside(collection, make=make)
         if self.settings.tenant_field is None:
             return searcher
         if request.state.tenant is None:
             raise TenantRequired("documents of several tenants are in this collection; say whose are meant: send X-Tenant: NAME")
         return searcher.of_tenant(request.state.tenant)
+
+    def makes(self, request: Request, collection: str | None) -> bool:
+        """Whether a request may make the collection that it names, or that the settings name."""
+        return not request.state.bound or collection in {None, self.settings.collection}
+
+    def refusal(self, request: Request, error: SearchError) -> Refused:
+        """What to answer to an error of this package that a request met."""
+        remedy = ""
+        if isinstance(error, CollectionNotFound) and not request.url.path.startswith("/v1/collections"):
+            remedy = ", and POST /v1/documents makes one"
+            if request.state.bound:
+                remedy = f", and for one tenant none is made but {self.settings.collection!r}: ask whoever keeps the service"
+        return refused(error, request.state.request_id, remedy)
 
     def _beside(self, collection: str, *, make: bool) -> Searcher:
         if not make and not self._searcher.knows(collection):
@@ -126,8 +139,7 @@ class Service:
                 try:
                     engine.info(collection)  # a key for some collections sees their aliases in no list
                 except (CollectionNotFound, IndexDenied) as error:
-                    message = f"there is no collection {collection!r}; GET /v1/collections lists them"
-                    raise CollectionNotFound(message) from error
+                    raise CollectionNotFound(f"there is no collection {collection!r}") from error
         return self._searcher.beside(collection)
 
     def drop(self, collection: str) -> None:

@@ -116,9 +116,10 @@ def test_the_searches_of_a_batch_have_a_limit_together(settings: Settings) -> No
             "InvalidRequest",
             "no collection is called so",
         ),
-        ("POST", "/v1/search", {"query": "x", "collection": "none"}, 404, "CollectionNotFound", "GET /v1/collections lists them"),
+        ("POST", "/v1/search", {"query": "x", "collection": "none"}, 404, "CollectionNotFound", "POST /v1/documents makes one"),
         ("GET", "/v1/documents/nobody", None, 404, "DocumentNotFound", "there is no document 'nobody'"),
         ("GET", "/v1/collections/none", None, 404, "CollectionNotFound", "there is no such collection"),
+        ("DELETE", "/v1/collections/none", None, 404, "CollectionNotFound", "such collection; GET /v1/collections lists them"),
         ("POST", "/v1/documents/delete", {}, 422, "InvalidQuery", "name the documents that are meant"),
         (
             "PATCH",

@@ -192,12 +192,46 @@ def test_the_header_does_not_change_a_keys_tenant(served: Served) -> None:
 
 def test_a_tenants_key_makes_no_collection(served: Served) -> None:
     """Their names are shown to all."""
+    http, engine = served.http, served.searcher.collections
     new = {"documents": [{"id": "x", "text": "y"}], "collection": "acmes-secret"}
-    assert served.http.post("/v1/documents", json=new, headers=bearer("acme")).status_code == 404
-    assert served.http.post("/v1/documents", json=new, headers=bearer("backend", **{"X-Tenant": "acme"})).status_code == 200
-    found = served.http.post("/v1/search", json={"query": "y", "collection": "acmes-secret"}, headers=bearer("bolt")).json()
-    assert found["hits"] == []
-    assert served.http.post("/v1/documents", json=new, headers=bearer("bolt")).json()["added"] == 1  # there is one now
+
+    def refuses(**more: Any) -> None:
+        answer = http.post("/v1/documents", json={**new, **more}, headers=bearer("acme"))
+        told = (
+            "there is no such collection; GET /v1/collections lists them, and for one tenant none is made but 'documents': "
+            "ask whoever keeps the service"
+        )
+        assert (answer.status_code, answer.json()["error"]["message"]) == (404, told)
+        assert engine.names() == ["documents.v1"]
+
+    for_acme, of_acmes = bearer("backend", **{"X-Tenant": "acme"}), {"query": "y", "collection": "acmes-secret"}
+    refuses()
+    refuses(dry_run=True)
+    assert http.post("/v1/documents", json={**new, "dry_run": True}, headers=for_acme).json()["added"] == 1
+    refuses()
+    assert http.post("/v1/documents", json=new, headers=for_acme).status_code == 200
+    assert http.post("/v1/search", json=of_acmes, headers=bearer("bolt")).json()["hits"] == []
+    assert http.post("/v1/documents", json=new, headers=bearer("bolt")).json()["added"] == 1  # there is one now
+    for path in ("aliases/acmes-secret", "acmes-secret.v1"):
+        assert http.delete(f"/v1/collections/{path}", headers=bearer("root")).status_code == 200
+    refuses()
+    assert http.post("/v1/documents", json=new, headers=for_acme).status_code == 200
+    engine.unalias("acmes-secret")  # as another process may
+    engine.drop("acmes-secret.v1")
+    refuses()
+    several = http.post("/v1/search/batch", json={"searches": [of_acmes]}, headers=bearer("acme")).json()["results"]
+    assert several[0]["error"]["message"].endswith("ask whoever keeps the service")
+    assert http.get("/v1/collections/acmes-secret/facets", headers=bearer("acme")).json()["error"]["message"].endswith("lists them")
+
+
+def test_a_tenants_key_makes_the_collection_that_is_served(model_folder: Path, tmp_path: Path) -> None:
+    keys = {"acme": {"sha256": KEYS["acme"][1], "scopes": SCOPES["acme"], "tenant": "acme"}}
+    new = {"documents": [{"id": "x", "text": "y"}]}
+    with serving(settings_of(model_folder, tmp_path, index={"engine": "memory"}), api_keys=keys) as served:
+        for body in (new, {**new, "collection": "documents"}):
+            assert served.http.post("/v1/documents", json=body, headers=bearer("acme")).status_code == 200
+            served.searcher.collections.unalias("documents")
+            served.searcher.collections.drop("documents.v1")
 
 
 def test_a_tenants_key_writes_into_no_collection_that_is_open_to_others(served: Served) -> None:

@@ -47,7 +47,8 @@ def document_routes(service: Service) -> APIRouter:
 
         def work() -> IngestReport:
             items = (_document(place, document, service) for place, document in enumerate(body.documents))
-            return service.searcher(request, body.collection, make=True).ingest(items, dry_run=body.dry_run)
+            searcher, create = service.searcher(request, body.collection, make=True), service.makes(request, body.collection)
+            return searcher.ingest(items, dry_run=body.dry_run, create=create)
 
         return (await service.write(request, work, units=number)).to_dict()
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import anyio.to_thread
 from fastapi import APIRouter, Request, Response
 
-from search.api.errors import Refused, body, refused
+from search.api.errors import Refused, body
 from search.api.routes.bodies import Answer, ContextRequest, SearchBatch, SearchRequest, own_router
 from search.api.state import STAGES, Service
 from search.documents import SearchResult
@@ -108,7 +108,7 @@ async def _or_error(service: Service, request: Request, search_request: SearchRe
     except ServiceOverloaded:  # none had its turn yet, so it is refused for them all
         raise
     except SearchError as error:
-        return body("", refused(error, request_id), request_id), True
+        return body("", service.refusal(request, error), request_id), True
     except Refused as refusal:
         if refusal.kind == "ClientGone":
             raise
