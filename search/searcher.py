@@ -136,7 +136,7 @@ class Searcher:
         """
         check_flags(dry_run=dry_run)
         with self._parts.changing():
-            if (tenant := self._owner()) is not None and isinstance(metadata, Mapping):
+            if (tenant := self.owner()) is not None and isinstance(metadata, Mapping):
                 tenant.check_patch(metadata)
             run = self._ingestion(on_wait, on_rejection=on_rejection, on_change=on_change)
             from search.ingestion.changes import updated
@@ -238,7 +238,7 @@ class Searcher:
                     *(source, target, embedder),
                     lexical=words.description,
                     words=words,
-                    tenant=self._owner(),
+                    tenant=self.owner(),
                     dry_run=dry_run,
                     on_progress=on_progress,
                 )
@@ -411,6 +411,26 @@ class Searcher:
         view._tenant, view._whole = name, self  # noqa: SLF001  # another of its kind
         return view
 
+    def owner(self) -> "Tenant | None":
+        """Whose documents there are; None where nobody shares the collection.
+
+        Raises:
+            TenantRequired: it is shared, and nobody is named.
+            InvalidSettings: a tenant is named, and no field.
+        """
+        field = self.settings.tenant_field
+        if field is None:
+            check_tenancy(field, self._tenant)  # however a tenant's searcher came to lack it, it is not shown all
+            return None
+        if self._tenant is None:
+            raise TenantRequired(
+                f"collections are shared by tenants here ({field}); say for which one: --tenant NAME, SEARCH_TENANT, "
+                "searcher.of_tenant(NAME), or over HTTP the header X-Tenant"
+            )
+        from search.index.tenants import Tenant
+
+        return Tenant(field, self._tenant)
+
     def beside(self, collection: str) -> "Searcher":
         """Another collection of the same engine, with the same models: the same one until it is closed, by itself or with this one.
 
@@ -506,29 +526,9 @@ class Searcher:
         """The two stages."""
         return self._over(self._parts.service, self._parts.index)
 
-    def _owner(self) -> "Tenant | None":
-        """Whose documents there are; None where nobody shares the collection.
-
-        Raises:
-            TenantRequired: it is shared, and nobody is named.
-            InvalidSettings: a tenant is named, and no field.
-        """
-        field = self.settings.tenant_field
-        if field is None:
-            check_tenancy(field, self._tenant)  # however a tenant's searcher came to lack it, it is not shown all
-            return None
-        if self._tenant is None:
-            raise TenantRequired(
-                f"collections are shared by tenants here ({field}); say for which one: --tenant NAME, SEARCH_TENANT, "
-                "searcher.of_tenant(NAME), or over HTTP the header X-Tenant"
-            )
-        from search.index.tenants import Tenant
-
-        return Tenant(field, self._tenant)
-
     def _bound(self, index: "VectorIndex") -> "VectorIndex":
         """All of a collection that there is for this searcher: whatever asks, asks this."""
-        tenant = self._owner()
+        tenant = self.owner()
         if tenant is None:
             return index
         from search.index.tenants import TenantIndex
@@ -548,7 +548,7 @@ class Searcher:
         from search.ingestion.chunking import Chunker
         from search.ingestion.run import Ingestion
 
-        tenant, chunking = self._owner(), self.settings.chunking
+        tenant, chunking = self.owner(), self.settings.chunking
         chunker = Chunker(embedder.tokenizer, chunking.tokens, chunking.overlap)
         index = self._patiently(self.index, on_wait)
         return Ingestion(

@@ -12,13 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import error, search
 from mcp import Client as Assistant
 from mcp import StdioServerParameters
 from mcp.server.mcpserver.exceptions import ToolError
+from qdrant_client import QdrantClient
 from serving import Served, serving, slowed, wait_until, with_birds, with_pets
+from standin import QdrantStandIn
+from theirs import fill
 
+from search.api.keys import new_key
 from search.client import Client
 from search.documents import Document
+from search.embedding.dense import FastEmbedEmbedder
 from search.mcp_server import build_assistant
 from search.searcher import open_search
 from search.settings import Settings
@@ -319,3 +325,66 @@ def test_a_service_that_retrieves_few_passages(settings: Settings, most: int) ->
 
     with serving(few, with_birds, max_depth=most) as served:
         asyncio.run(run(served.url))
+
+
+READERS = {"search", "context", "get_document"}
+
+
+def offered(*options: object, **environment: Any) -> tuple[set[str], str]:
+    """The tools of the command, and what it says beside them."""
+    lines = written([*BEGUN, {"id": 2, "method": "tools/list"}])
+    way_out, way_in = os.pipe()
+    os.write(way_in, lines.encode())
+    os.close(way_in)
+    kept = os.dup(0)
+    os.dup2(way_out, 0)
+    os.close(way_out)
+    try:
+        done = search("mcp", *options, **environment)
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
+    listed = next(one for one in map(json.loads, done.stdout.splitlines()) if one.get("id") == 2)
+    return {tool["name"] for tool in listed["result"]["tools"]}, done.stderr
+
+
+def test_a_tenant_is_named_at_the_start() -> None:
+    shared = {"SEARCH_TENANT_FIELD": "metadata.customer"}
+    assert "say for which one: --tenant NAME" in error("mcp", **shared)
+    assert offered("--tenant", "acme", **shared) == (READERS, "")
+
+
+def test_no_tool_is_offered_that_can_never_work(
+    standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, settings: Settings
+) -> None:
+    fill(QdrantClient(standin.url), bundled_embedder)
+    where = {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": standin.url}
+    assert offered("--allow-ingest", "--collection", "theirs", **where) == (
+        READERS,
+        "note: --allow-ingest gives no tool here: another program made 'theirs', which is searched and never written to\n",
+    )
+    assert offered("--allow-ingest", **where) == ({*READERS, "ingest"}, "")  # which makes a collection
+    standin.lost.add(0)
+    assert offered("--allow-ingest", "--collection", "theirs", **where) == ({*READERS, "ingest"}, "")
+    with open_search(settings) as searcher:
+        with_pets(searcher)
+    own = ("--allow-ingest", "--data-dir", settings.data_dir)
+    assert offered(*own) == ({*READERS, "ingest"}, "")
+    tools, said = offered(*own, "--tenant", "acme", SEARCH_TENANT_FIELD="metadata.legs")
+    assert tools == READERS
+    assert "--allow-ingest gives no tool here: collection 'documents' does not note that tenants share it" in said
+
+
+def test_a_key_that_may_only_search_is_offered_no_more(settings: Settings) -> None:
+    keys = {name: new_key() for name in ("reads", "writes")}
+    given = {
+        name: {"sha256": digest, "scopes": ["search", "write"][: 1 + (name == "writes")]} for name, (_, digest) in keys.items()
+    }
+    with serving(settings, api_keys=given) as served:
+        tools = {name: offered("--allow-ingest", "--url", served.url, SEARCH_CLIENT_KEY=key) for name, (key, _) in keys.items()}
+        assert offered("--url", served.url, SEARCH_CLIENT_KEY=keys["reads"][0]) == (READERS, "")
+    assert tools["writes"] == ({*READERS, "ingest"}, "")
+    assert tools["reads"] == (
+        READERS,
+        "note: --allow-ingest gives no tool here: this key may not do that: it needs the scope write\n",
+    )

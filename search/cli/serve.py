@@ -9,7 +9,9 @@ import signal
 import ssl
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import closing
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -17,15 +19,24 @@ import typer
 from pydantic import ValidationError
 
 from search.cli.options import AsJson, Collection, DataDir, Tenant, WrongUsage, load_settings, note_differing, print_json, usage
-from search.errors import InvalidSettings, ServiceRefused, ServiceUnreachable
+from search.errors import (
+    CollectionForeign,
+    CollectionUnshared,
+    InvalidSettings,
+    SearchError,
+    ServiceRefused,
+    ServiceUnreachable,
+    TenantRequired,
+)
 from search.factory import needs_extra
-from search.searcher import open_search
+from search.searcher import Searcher, open_search
 from search.settings import EdgeSettings, KeySettings, Scope, Settings, add_to_own
 from search.system.posix import check_posix
 from search.system.terminal import note, show
 
 _PATIENCE_S = 5.0
 _HEALTH_S = 2.0
+_ASKED_S = 5.0  # that a service has to say whether it takes documents
 _READY = 200
 _SCOPES: tuple[str, ...] = get_args(Scope)
 
@@ -203,15 +214,43 @@ def mcp(
 
     settings = load_settings(data_dir, collection, tenant=tenant)
     counts = counter(settings.context.tokenizer)
-    build = functools.partial(build_assistant, may_ingest=allow_ingest, max_tokens=settings.context.max_tokens, tokenizer=counts)
+    build = functools.partial(build_assistant, max_tokens=settings.context.max_tokens, tokenizer=counts)
     if url is None:
         with open_search(settings) as searcher:
-            build(searcher).run("stdio")
+            searcher.owner()  # or every call would be refused
+            build(searcher, may_ingest=allow_ingest and _takes(lambda: _check_written(searcher))).run("stdio")
         return
     from search.client import Client
 
     key = settings.client_key.get_secret_value() if settings.client_key else None
+    connected = functools.partial(Client, url, key=key, collection=collection, tenant=settings.tenant)
     with usage():
-        client = Client(url, key=key, collection=collection, tenant=settings.tenant)
-    with client:
-        build(client).run("stdio")
+        client = connected()
+    with client, connected(timeout_s=_ASKED_S) as asked:
+        changes_nothing = functools.partial(asked.delete, ids=["-"], dry_run=True)
+        build(client, may_ingest=allow_ingest and _takes(changes_nothing)).run("stdio")
+
+
+def _check_written(searcher: Searcher) -> None:
+    """Refuse a collection that takes no documents from here: CollectionForeign, CollectionUnshared."""
+    from search.index.tenants import check_noted
+
+    info, field = searcher.collections.info(searcher.settings.collection), searcher.settings.tenant_field
+    if info.spec is None:
+        raise CollectionForeign(f"another program made {info.name!r}, which is searched and never written to")
+    if field is not None:
+        check_noted(info.name, info.spec, field)
+
+
+def _takes(ask: Callable[[], object]) -> bool:
+    """Whether documents are taken, as far as that can be known now; if not, stderr says why."""
+    try:
+        ask()
+    except TenantRequired:  # as every call would be
+        raise
+    except SearchError as error:
+        forbidden = isinstance(error, ServiceRefused) and error.status == HTTPStatus.FORBIDDEN
+        if forbidden or isinstance(error, CollectionForeign | CollectionUnshared):
+            note(f"note: --allow-ingest gives no tool here: {error}")
+            return False
+    return True  # whatever else is wrong may pass

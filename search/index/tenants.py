@@ -106,11 +106,11 @@ class PartIndex(WordsAsMade, WrappedIndex):
         self._index.ensure(replace(spec, tenant=self._field), create=create, writing=writing)
         self.location = self._index.location  # which an alias decides
         if create or writing:
-            check_noted(self, self._field)
+            check_noted(self.name, self.spec, self._field)
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points, replacing those with the same id; CollectionUnshared if the collection does not note the field."""
-        check_noted(self, self._field)
+        check_noted(self.name, self.spec, self._field)
         self._index.upsert(points)
 
     def query(self, query: Query, limit: int) -> Matches:
@@ -168,15 +168,15 @@ class TenantIndex(PartIndex):
         super().upsert(points)
 
 
-def check_noted(index: VectorIndex, field: str) -> None:
+def check_noted(name: str, spec: CollectionSpec, field: str) -> None:
     """Refuse to write for tenants into a collection that whoever does not know the field sees whole, and changes.
 
     Raises:
-        CollectionUnshared: an open collection of this package's does not note a field.
+        CollectionUnshared: a collection of this package's does not note a field.
     """
-    if not index.spec.tenant and not index.spec.layout:
+    if not spec.tenant and not spec.layout:
         raise CollectionUnshared(
-            f"collection {index.name!r} does not note that tenants share it ({field}), so that nothing is written into it "
+            f"collection {name!r} does not note that tenants share it ({field}), so that nothing is written into it "
             "for them: `search reindex`, with tenant_field set, makes it one that does; or choose another --collection"
         )
 

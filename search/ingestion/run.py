@@ -128,7 +128,7 @@ class Ingestion:
                 """What is wrong with the collection shows itself now, not when the first passages are embedded."""
                 self._exists = True
                 if self._tenant is not None:
-                    check_noted(self._index, self._tenant.field)
+                    check_noted(self._index.name, self._index.spec, self._tenant.field)
                 if not dry_run:
                     claim.enter_context(self._index.claimed(removing=sync))
                     self._words_like(self._index.spec.lexical)
