@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import secrets
+import ssl
 from collections.abc import Mapping
 from typing import NamedTuple, get_args
 
@@ -59,18 +60,27 @@ def check_listening(service: ServiceSettings) -> None:
     """Refuse to be reached by others without a key.
 
     Raises:
-        InvalidSettings: the address is not this machine's own, and there are no keys; or half of what TLS needs.
+        InvalidSettings: the address is not this machine's own, and there are no keys; or what TLS needs is missing, or is none.
     """
     if not service.api_keys and not is_local(service.host):
         raise InvalidSettings(
             f"{service.host} is reached by others, and there are no keys: make one with `search key NAME`, "
             "or listen on 127.0.0.1 behind a proxy that asks for one"
         )
-    if (service.certificate is None) != (service.private_key is None):
+    certificate, private_key = service.certificate, service.private_key
+    if certificate is None and private_key is None:
+        return
+    if certificate is None or private_key is None:
         raise InvalidSettings("TLS needs both: SEARCH_SERVICE__CERTIFICATE and SEARCH_SERVICE__PRIVATE_KEY")
-    for file in (service.certificate, service.private_key):
+    for file in (certificate, private_key):
         try:
-            if file is not None:
-                open_regular(file).close()
+            open_regular(file).close()
         except (OSError, ValueError) as error:
             raise InvalidSettings(f"{file} cannot be read for TLS: {error}") from error
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, private_key, password="")  # else it would be asked for
+    except ssl.SSLError as error:
+        raise InvalidSettings(
+            f"{certificate} and {private_key} do not fit for TLS ({error}): name a certificate in PEM, and the private key that it "
+            "was made with, without a password"
+        ) from error

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from search.cli.options import AsJson, Collection, DataDir, differing, load_settings, print_json
+from search.context.counting import counter
 from search.documents import counted
 from search.errors import CollectionNotFound, SearchError
 from search.factory import build_collections, build_embedder, build_reranker, build_words, needs_extra
@@ -21,9 +22,11 @@ from search.network.addresses import without_secrets
 from search.settings import (
     CausalSettings,
     ChatSettings,
+    ContextSettings,
     EdgeSettings,
     ServiceSettings,
     Settings,
+    check_tenancy,
     declared_indexes,
     files_read,
     unknown_names,
@@ -76,7 +79,10 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _finding("embedder", lambda: _embedder(settings, specs))
     yield _finding("words", lambda: _words(settings))
     yield _finding("reranker", lambda: _reranker(settings))
+    yield _finding("context", lambda: _context(settings.context))
     yield _finding("service", lambda: _service(settings.service))
+    if settings.tenant is not None:
+        yield _finding("tenant", lambda: _tenant(settings.tenant_field, settings.tenant))
     if specs:
         yield from _collection(settings, specs[0])
 
@@ -182,6 +188,15 @@ def _reranker(settings: Settings) -> str:
         kernels = attention_kernels(Path(settings.reranker.model).expanduser(), settings.cuda)
         details.append(f"attention by {' and '.join(kernels) or 'a kernel it does not name'}")
     return ", ".join(details)
+
+
+def _context(context: ContextSettings) -> str:
+    return f"{context.max_tokens:,} tokens, by {counter(context.tokenizer).name}"
+
+
+def _tenant(field: str | None, name: str | None) -> str:
+    check_tenancy(field, name)
+    return f"{name} alone, by {field}"
 
 
 def _service(service: ServiceSettings) -> str:

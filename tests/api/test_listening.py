@@ -21,13 +21,15 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, load_pem_private_key
 from serving import serving, slowed, wait_until, with_birds
 
-from search.api.keys import new_key
+from search.api.keys import check_listening, new_key
 from search.api.listening import bound
 from search.documents import Document
+from search.errors import InvalidSettings
 from search.searcher import open_search
-from search.settings import Settings
+from search.settings import ServiceSettings, Settings
 
 COMMAND = Path(sys.executable).parent / "search"
 # Limits are set by the process itself, before it becomes the service.
@@ -299,6 +301,18 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Path:
     certificate.private_key_pem.write_to_path(folder / "key.pem")
     authority.cert_pem.write_to_path(folder / "ca.pem")
     return folder
+
+
+def test_what_is_no_pair_for_tls_is_refused(tls: Path) -> None:
+    check_listening(ServiceSettings(certificate=tls / "cert.pem", private_key=tls / "key.pem"))
+    (tls / "none.pem").write_text("no certificate")
+    locked = load_pem_private_key((tls / "key.pem").read_bytes(), None).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")
+    )
+    (tls / "locked.pem").write_bytes(locked)
+    for certificate, key in (("none", "none"), ("ca", "key"), ("cert", "none"), ("cert", "locked")):
+        with pytest.raises(InvalidSettings, match="do not fit for TLS"):
+            check_listening(ServiceSettings(certificate=tls / f"{certificate}.pem", private_key=tls / f"{key}.pem"))
 
 
 def test_tls_handshakes_that_do_not_come_are_not_waited_for(tls: Path, settings: Settings) -> None:

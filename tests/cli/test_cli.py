@@ -655,10 +655,16 @@ def test_doctor(tmp_path: Path) -> None:
     assert "CPUExecutionProvider" in found["onnx runtime"]
     assert "every sha256 as released" in found["bundled models"]
     assert "nothing ingested yet" in found["collection"]
+    assert found["context"] == "2,000 tokens, by characters ÷ 4, an estimate"
     assert found["reranker"].startswith("minilm-reranker, weight 0.35, by vectors or words alone 0.55, 192 tokens, on cpu")
     assert not (tmp_path / "data").exists()
-    traced = search("doctor", *where, SEARCH_SERVICE__TRACES_URL="http://127.0.0.1:9").stdout
+    shared: dict[str, Any] = {"SEARCH_TENANT": "acme", "SEARCH_TENANT_FIELD": "metadata.customer"}
+    traced = search("doctor", *where, SEARCH_SERVICE__TRACES_URL="http://127.0.0.1:9", **shared).stdout
     assert "no keys, so for this machine only, traces to http://127.0.0.1:9" in " ".join(traced.split())
+    assert "ok       tenant          acme alone, by metadata.customer\n" in traced
+    unbound = search("doctor", *where, status=1, SEARCH_CONTEXT__TOKENIZER="/nope", SEARCH_TENANT="acme").stdout
+    assert "PROBLEM  context         the tokenizer /nope cannot be read" in unbound
+    assert "PROBLEM  tenant          for the tenant 'acme' alone, and in which field documents name theirs is not said" in unbound
     broken = search("doctor", *where, status=1, SEARCH_DEVICE="cuda").stdout
     assert "PROBLEM  embedder" in broken
     assert "install the extra gpu" in broken
