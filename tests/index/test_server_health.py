@@ -45,7 +45,7 @@ def test_one_server_that_is_well(standin: QdrantStandIn, tmp_path: Path) -> None
     assert told["server"][1] == f"Qdrant 1.19.0 at {standin.url}"
     assert told["nodes"][1] == "one, which is no cluster"
     assert told["shards"][1] == "1, each with 1 replica: 1 Active"
-    assert told["optimizer"][1] == "nothing to do, 2 segments of 300 points to be optimized"
+    assert told["optimizer"][1] == "nothing to do"
     assert told["payload indexes"][1] == "document_id (keyword), revision (keyword)"
     assert told["size"][1].startswith("6 points in ")
 
@@ -94,7 +94,8 @@ def test_nodes_that_are_lost_and_a_quorum_that_is_not_there(cluster: QdrantStand
 @pytest.mark.parametrize(
     ("ailing", "ok", "words"),
     [
-        ({"status": "yellow"}, True, "at work"),
+        ({}, True, "not at work, 2 segments of 300 points to be optimized"),
+        ({"status": "yellow"}, True, "at work, 2 segments of 300 points to be optimized"),
         ({"status": "grey"}, True, "with which it begins at the next write"),
         ({"status": "red"}, False, "some operation failed and was not recovered"),
         ({"optimizer_status": {"error": "out of space"}}, False, "it failed: out of space; look into the server's log"),
@@ -104,10 +105,11 @@ def test_nodes_that_are_lost_and_a_quorum_that_is_not_there(cluster: QdrantStand
 )
 def test_the_optimizer(ailing: dict[str, Any], ok: bool, words: str, standin: QdrantStandIn, tmp_path: Path) -> None:  # noqa: FBT001
     settings = filled(standin, tmp_path)
-    standin.ailing = ailing
+    standin.ailing, standin.queued = ailing, {"queued_optimizations": 1, "queued_segments": 2, "queued_points": 300}
     told = found(settings)["optimizer"]
     assert told[0] == ok
     assert words in told[1]
+    assert "nothing to do" not in told[1]
 
 
 def test_payload_indexes_that_are_missing(standin: QdrantStandIn, tmp_path: Path) -> None:

@@ -96,6 +96,16 @@ def test_each_tenant_is_stored_and_asked_for_where_its_key_is(shared: Searcher, 
     assert cluster.held["documents.v1"][RESERVED] == SHARED
 
 
+def test_the_keys_are_told(shared: Searcher, cluster: QdrantStandIn) -> None:
+    info = shared.collections.info("documents").details
+    assert (info["shards"], info["shard_key"], info["shard_keys"]) == (3, SHARED, {SHARED: 1, "acme": 2})
+    shards = {one.name: one.detail for one in shared.collections.health("documents", {})}["shards"]
+    assert shards == f"3, each with 1 replica: 3 Active, by shard keys: {SHARED} (1, shared), acme (2)"
+    cluster.shard_keys["documents.v1"] |= {"bolt": 1, "corp": 1}
+    shards = {one.name: one.detail for one in shared.collections.health("documents", {})}["shards"]
+    assert shards.endswith("acme (2), bolt (1) and 1 more key")
+
+
 def test_changes_reach_the_tenants_key(shared: Searcher, cluster: QdrantStandIn) -> None:
     acme = shared.of_tenant("acme")
     assert acme.update({"x": 1}, ids=["acme-0"]).changed == 1

@@ -70,6 +70,7 @@ class QdrantStandIn:
         self.strict: dict[str, Any] = {}  # strict mode of all collections
         self._spread: dict[str, dict[str, Any]] = {}  # how collections were made
         self.files: dict[str, bytes] = {}  # snapshots of shards that nodes hold, by path
+        self.queued = {"queued_optimizations": 0, "queued_segments": 0, "queued_points": 0}  # what the optimizer has before it
         self.ailing_upload = False  # a node takes a shard in, and holds none of it
         self.shard_keys: dict[str, dict[str, int]] = {}  # of collections that are sharded by them: over how many shards each
         self.held: dict[str, dict[Any, str]] = {}  # the key that each of their points was written under
@@ -173,8 +174,7 @@ class QdrantStandIn:
                 case ["GET", "cluster"]:
                     return 200, self._status()
                 case ["GET", "collections", name, "optimizations"]:
-                    summary = {"queued_optimizations": 1, "queued_segments": 2, "queued_points": 300, "idle_segments": 0}
-                    return 200, {"summary": summary, "running": []}
+                    return 200, {"summary": {"idle_segments": 0, **self.queued}, "running": []}
                 case ["GET", "collections", name, "cluster"]:
                     return 200, self._cluster(self._own_name(name), self._client.count(name).count)
                 case ["PATCH", "collections", name]:

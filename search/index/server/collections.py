@@ -22,7 +22,7 @@ from search.index.server.errors import IN_MEMORY, translated
 from search.index.server.health import ASKED_S, checks
 from search.index.server.index import QdrantIndex
 from search.index.server.limits import counted, limits_of
-from search.index.server.sharding import Sharding, missing_shards
+from search.index.server.sharding import Sharding, is_keyed, keys_of, missing_shards, shared_key
 from search.index.server.snapshots import being_restored, lacking, restore, save
 from search.network.addresses import without_secrets
 from search.network.deadlines import within
@@ -68,18 +68,29 @@ class QdrantCollections:
         with self._translated():
             info = self._client.get_collection(target)
             points = counted(self._client, target, None, limits_of(info.config))
+        keys = self._shard_keys(target, info.config)
         details = {
             "status": str(info.status.value),
             "segments": info.segments_count,
             "indexed_vectors": info.indexed_vectors_count,
             "quantization": quantization_of(info.config),
             "payload_indexes": sorted(info.payload_schema),
-            "shards": info.config.params.shard_number,
+            "shards": sum(keys.get("shard_keys", {}).values()) or info.config.params.shard_number,
+            **keys,
             "replicas": info.config.params.replication_factor,
             "write_consistency": info.config.params.write_consistency_factor,
             **{name: (info.config.metadata or {}).get(name) for name in ("storage", "purpose", "lexical")},
         }
         return CollectionInfo(target, self.location, self._leading_to(target), points, spec_of(info.config), details)
+
+    def _shard_keys(self, target: str, config: models.CollectionConfig) -> dict[str, Any]:
+        """Where there are shard keys: the one that tenants share, and the shards of each, if they are told."""
+        if not is_keyed(config.params):
+            return {}
+        keys: dict[Any, int] = {}
+        with contextlib.suppress(IndexDenied), self._translated():
+            keys = keys_of(self._client, target)
+        return {"shard_key": shared_key(config), "shard_keys": keys}
 
     def health(self, name: str, declared: Mapping[str, str]) -> list[HealthCheck]:
         """What the server tells of itself, and of a collection if it is there."""

@@ -20,6 +20,7 @@ from search.index.server.conversion import spec_of, to_schema
 from search.index.server.errors import translated
 from search.index.server.limits import indexes_needed, limits_of
 from search.index.server.reserved import is_reserved
+from search.index.server.sharding import keys_in, shared_key
 from search.index.server.words import IN_PLACE
 from search.network.deadlines import within
 from search.settings import PayloadType
@@ -142,6 +143,7 @@ def _shards(asked: _Asked) -> Told:
     detail += ", ".join(f"{number} {state}" for state, number in sorted(states.items())) or "no replica"
     moving = len(cluster.shard_transfers)
     detail += f", {moving} being copied" if moving else ""
+    detail += _by_key(keys_in(cluster), shared_key(asked.info.config))
     problem = ""
     if lost:
         problem = f"no replica of {_named(lost)} answers, so searches fail; start the nodes that hold them"
@@ -156,6 +158,13 @@ def _shards(asked: _Asked) -> Told:
     return detail, problem, {"shards": len(known), "replicas_missing": sum(missing.values()), "transfers": moving, **figures}
 
 
+def _by_key(keys: Mapping[Any, int], shared: str | None) -> str:
+    """Over how many shards each key is spread: of the tenants together, and of each that has one of its own."""
+    shown = [f"{key} ({shards:,}{', shared' if key == shared else ''})" for key, shards in keys.items()]
+    more = f" and {counted(len(shown) - _LISTED, 'more key')}" if len(shown) > _LISTED else ""
+    return f", by shard keys: {', '.join(shown[:_LISTED])}{more}" if shown else ""
+
+
 def _named(shards: list[int]) -> str:
     shown = ", ".join(map(str, shards[:_LISTED]))
     more = f" and {len(shards) - _LISTED} more" if len(shards) > _LISTED else ""
@@ -164,25 +173,26 @@ def _named(shards: list[int]) -> str:
 
 def _optimizer(asked: _Asked) -> Told:
     info = asked.info
+    queue, left, figures = info.update_queue, "", {"indexed_vectors": float(info.indexed_vectors_count or 0)}
+    failed = isinstance(info.optimizer_status, models.OptimizersStatusOneOf1)
+    idle = not failed and (queue is None or not queue.length)
+    if queue is not None:
+        waiting = f", {counted(queue.deferred_points, 'point')} not yet found" if queue.deferred_points else ""
+        left = f", {counted(queue.length, 'update')} in its queue{waiting}"
+        figures |= {"update_queue": queue.length, "deferred_points": queue.deferred_points or 0}
+    with suppress(IndexFailure), translated(asked.location):  # an older server has no such path
+        summary = asked.client.get_optimizations(asked.target).summary
+        if summary.queued_segments:
+            idle = False
+            left += f", {counted(summary.queued_segments, 'segment')} of {counted(summary.queued_points, 'point')} to be optimized"
+        figures |= {"segments_queued": summary.queued_segments}
     states = {
-        models.CollectionStatus.GREEN: "nothing to do",
+        models.CollectionStatus.GREEN: "nothing to do" if idle else "not at work",
         models.CollectionStatus.YELLOW: "at work",
         models.CollectionStatus.GREY: "work to do, with which it begins at the next write",
         models.CollectionStatus.RED: "stopped",
     }
-    detail, figures = states[info.status], {"indexed_vectors": float(info.indexed_vectors_count or 0)}
-    queue = info.update_queue
-    if queue is not None:
-        waiting = f", {counted(queue.deferred_points, 'point')} not yet found" if queue.deferred_points else ""
-        detail += f", {counted(queue.length, 'update')} in its queue{waiting}"
-        figures |= {"update_queue": queue.length, "deferred_points": queue.deferred_points or 0}
-    try:
-        with translated(asked.location):
-            summary = asked.client.get_optimizations(asked.target).summary
-        detail += f", {counted(summary.queued_segments, 'segment')} of {counted(summary.queued_points, 'point')} to be optimized"
-        figures |= {"segments_queued": summary.queued_segments}
-    except IndexFailure:  # an older server has no such path
-        pass
+    detail = states[info.status] + left
     problem = ""
     if isinstance(info.optimizer_status, models.OptimizersStatusOneOf1):
         problem = f"it failed: {info.optimizer_status.error}; look into the server's log, mend that and restart it"

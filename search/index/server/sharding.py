@@ -83,18 +83,24 @@ class ShardKeys:
 
 def shard_keys(config: models.CollectionConfig, tenant: str) -> ShardKeys | None:
     """The keys of a collection that this package made with some; None for another one."""
-    shared = (config.metadata or {}).get(_NOTE)
-    return ShardKeys(tenant, shared) if is_keyed(config.params) and isinstance(shared, str) and tenant else None
+    shared = shared_key(config)
+    return ShardKeys(tenant, shared) if is_keyed(config.params) and shared and tenant else None
+
+
+def shared_key(config: models.CollectionConfig) -> str | None:
+    """The key that tenants share which have none of their own, in a collection that this package made with some."""
+    noted = (config.metadata or {}).get(_NOTE)
+    return noted if isinstance(noted, str) else None
 
 
 def inherited(wanted: Sharding, config: models.CollectionConfig) -> Sharding:
     """What the settings name, and for the rest what a collection has that is to be replaced."""
-    params, noted = config.params, (config.metadata or {}).get(_NOTE)
+    params = config.params
     return Sharding(
         wanted.shards or params.shard_number,
         wanted.replicas or params.replication_factor,
         wanted.write_consistency or params.write_consistency_factor,
-        wanted.key or (noted if isinstance(noted, str) else None),
+        wanted.key or shared_key(config),
     )
 
 
@@ -135,7 +141,11 @@ def keyed(collection: str, location: str) -> str:
 
 def keys_of(client: QdrantClient, target: str) -> dict[Any, int]:
     """The shard keys of a collection, and over how many shards each is spread."""
-    cluster = client.collection_cluster_info(target)
+    return keys_in(client.collection_cluster_info(target))
+
+
+def keys_in(cluster: models.CollectionClusterInfo) -> dict[Any, int]:
+    """The same, of what the server tells of its shards."""
     replicas: list[models.LocalShardInfo | models.RemoteShardInfo] = [*cluster.local_shards, *cluster.remote_shards]
     shards = {(replica.shard_key, replica.shard_id) for replica in replicas}
     keys = [key for key, _ in sorted(shards, key=lambda one: one[1]) if key is not None]
