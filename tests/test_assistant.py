@@ -18,7 +18,7 @@ from mcp import StdioServerParameters
 from mcp.server.mcpserver.exceptions import ToolError
 from qdrant_client import QdrantClient
 from serving import Served, serving, slowed, wait_until, with_birds, with_pets
-from standin import QdrantStandIn
+from standin import Fault, QdrantStandIn
 from theirs import fill
 
 from search.api.keys import new_key
@@ -355,7 +355,7 @@ def test_a_tenant_is_named_at_the_start() -> None:
 
 
 def test_no_tool_is_offered_that_can_never_work(
-    standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, settings: Settings
+    standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(QdrantClient(standin.url), bundled_embedder)
     where = {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": standin.url}
@@ -364,8 +364,9 @@ def test_no_tool_is_offered_that_can_never_work(
         "note: --allow-ingest gives no tool here: another program made 'theirs', which is searched and never written to\n",
     )
     assert offered("--allow-ingest", **where) == ({*READERS, "ingest"}, "")  # which makes a collection
-    standin.lost.add(0)
-    assert offered("--allow-ingest", "--collection", "theirs", **where) == ({*READERS, "ingest"}, "")
+    monkeypatch.setattr("search.cli.serve._ASKED_S", 0.1)
+    standin.faults.append(Fault(delay_s=0.5))
+    assert offered("--allow-ingest", "--collection", "theirs", **where) == ({*READERS, "ingest"}, "")  # it may say so later
     with open_search(settings) as searcher:
         with_pets(searcher)
     own = ("--allow-ingest", "--data-dir", settings.data_dir)

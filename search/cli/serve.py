@@ -29,6 +29,7 @@ from search.errors import (
     TenantRequired,
 )
 from search.factory import needs_extra
+from search.network.deadlines import within
 from search.searcher import Searcher, open_search
 from search.settings import EdgeSettings, KeySettings, Scope, Settings, add_to_own
 from search.system.posix import check_posix
@@ -36,7 +37,7 @@ from search.system.terminal import note, show
 
 _PATIENCE_S = 5.0
 _HEALTH_S = 2.0
-_ASKED_S = 5.0  # that a service has to say whether it takes documents
+_ASKED_S = 5.0  # that a service or a Qdrant server has to say whether it takes documents
 _READY = 200
 _SCOPES: tuple[str, ...] = get_args(Scope)
 
@@ -226,16 +227,22 @@ def mcp(
     connected = functools.partial(Client, url, key=key, collection=collection, tenant=settings.tenant)
     with usage():
         client = connected()
-    with client, connected(timeout_s=_ASKED_S) as asked:
-        changes_nothing = functools.partial(asked.delete, ids=["-"], dry_run=True)
-        build(client, may_ingest=allow_ingest and _takes(changes_nothing)).run("stdio")
+
+    def ask() -> None:
+        with connected(timeout_s=_ASKED_S) as asked:
+            asked.delete(ids=["-"], dry_run=True)
+
+    with client:
+        build(client, may_ingest=allow_ingest and _takes(ask)).run("stdio")
 
 
 def _check_written(searcher: Searcher) -> None:
     """Refuse a collection that takes no documents from here: CollectionForeign, CollectionUnshared."""
     from search.index.tenants import check_noted
 
-    info, field = searcher.collections.info(searcher.settings.collection), searcher.settings.tenant_field
+    field = searcher.settings.tenant_field
+    with within(_ASKED_S):
+        info = searcher.collections.info(searcher.settings.collection)
     if info.spec is None:
         raise CollectionForeign(f"another program made {info.name!r}, which is searched and never written to")
     if field is not None:
