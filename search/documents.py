@@ -82,7 +82,7 @@ class Document:
             raise InvalidDocument(f"document {listed([self.id])!r}: modified is seconds since 1970, not {what}")
         if not isinstance(self.metadata, Mapping):
             raise InvalidDocument(f"document {listed([self.id])!r}: metadata must be an object, not {type(self.metadata).__name__}")
-        object.__setattr__(self, "metadata", _checked_json(self.metadata, f"document {listed([self.id])!r}: metadata"))
+        object.__setattr__(self, "metadata", checked_json(self.metadata, f"document {listed([self.id])!r}: metadata"))
         if not isinstance(self.remarks, Mapping):
             raise InvalidDocument(f"document {listed([self.id])!r}: remarks are those of `read`; leave them out")
 
@@ -505,7 +505,7 @@ def _printable(key: Any) -> str:
     return str(key).encode(errors="backslashreplace").decode()
 
 
-def _checked_json(value: Json, *steps: Any) -> Json:
+def checked_json(value: Json, *steps: Any) -> Json:
     """A copy of plain data, which nobody else can change.
 
     Steps are the field, and the names and numbers that lead from there to the value; they are joined only for a message.
@@ -519,9 +519,9 @@ def _checked_json(value: Json, *steps: Any) -> Json:
         raise InvalidDocument(f"{listed([path])} {problem}")
     match value:
         case Mapping():
-            return {key: _checked_json(inner, *steps, key) for key, inner in value.items()}
+            return {key: checked_json(inner, *steps, key) for key, inner in value.items()}
         case list() | tuple():
-            return [_checked_json(inner, *steps, number) for number, inner in enumerate(value)]
+            return [checked_json(inner, *steps, number) for number, inner in enumerate(value)]
         case _:
             return value
 

@@ -132,7 +132,8 @@ class Searcher:
         Nothing is embedded again, unless the settings would cut documents otherwise now.
 
         Raises:
-            InvalidQuery: neither ids nor a filter, a filter that every passage passes, nothing to set, or another tenant.
+            InvalidQuery: neither ids nor a filter, a filter that every passage passes, nothing to set, what cannot be stored,
+                or another tenant.
         """
         check_flags(dry_run=dry_run)
         with self._parts.changing():

@@ -7,7 +7,7 @@ from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
-from search.documents import Document, Json, Rejection
+from search.documents import Document, Json, Rejection, checked_json
 from search.embedding.dense import Embedder
 from search.errors import InvalidDocument, InvalidQuery
 from search.index.contract import CollectionSpec, VectorIndex
@@ -23,20 +23,24 @@ def updated(index: VectorIndex, selection: Selection, patch: Json) -> Iterator[D
     Those that are named and not there are rejections.
 
     Raises:
-        InvalidQuery: the patch is no object, or an empty one; before the first document.
+        InvalidQuery: the patch is no object, an empty one, or cannot be stored; before the first document.
     """
     check_patch(patch)
     return _updated(index, selection, patch)
 
 
 def check_patch(patch: Json) -> None:
-    """Refuse what sets nothing.
+    """Refuse what sets nothing, and what no document could hold.
 
     Raises:
-        InvalidQuery: it is no object, or an empty one.
+        InvalidQuery: it is no object, an empty one, or JSON or Qdrant cannot hold it.
     """
     if not isinstance(patch, Mapping) or not patch:
         raise InvalidQuery('metadata to set is an object with at least one field, such as {"status": "archived"}')
+    try:
+        checked_json(patch, "metadata")
+    except InvalidDocument as error:
+        raise InvalidQuery(str(error)) from error
 
 
 def merged(metadata: Mapping[str, Json], patch: Mapping[str, Json]) -> dict[str, Json]:
@@ -57,18 +61,9 @@ def _updated(index: VectorIndex, selection: Selection, patch: Mapping[str, Json]
     absent = dict.fromkeys(selection.ids)
     for item in selected(index, selection):
         absent.pop(str(item.id if isinstance(item, Document) else item.document_id), None)
-        yield _patched(index, item, patch)
+        yield item if isinstance(item, Rejection) else replace(item, metadata=merged(item.metadata, patch), origin=index.name)
     for document_id in absent:
         yield Rejection(index.name, None, document_id, "there is no document of this id")
-
-
-def _patched(index: VectorIndex, item: Document | Rejection, patch: Mapping[str, Json]) -> Document | Rejection:
-    if isinstance(item, Rejection):
-        return item
-    try:
-        return replace(item, metadata=merged(item.metadata, patch), origin=index.name)
-    except InvalidDocument as error:  # what is set cannot be stored
-        return Rejection(index.name, None, item.id, str(error))
 
 
 _ROUNDING = 1e-9  # 0.29 of 100 are 29

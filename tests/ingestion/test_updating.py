@@ -133,6 +133,16 @@ def test_metadata_changes_and_nothing_is_embedded(settings: Settings) -> None:
         assert (from_source.changed, from_source.unchanged, from_source.tokens) == (4, 2, 0)
 
 
+UNFIT = [
+    ({"a": float("nan")}, "^metadata.a is nan, which JSON cannot hold"),
+    ({"a": {"b": [np.int64(1)]}}, r"^metadata.a.b\[0\] is a int64; use strings, numbers"),
+    ({"a": {1, 2}}, "^metadata.a is a set"),
+    ({1: 2}, "^metadata has the key '1'; keys must be strings"),
+    ({"a": 2**70}, "^metadata.a is beyond 64 bits; write it as a string"),
+    ({"a": "\ud800"}, "^metadata.a holds half of a surrogate pair"),
+]
+
+
 def test_updates_that_cannot_be(settings: Settings) -> None:
     with open_search(settings) as searcher:
         with pytest.raises(CollectionNotFound, match="there is no collection 'documents'"):
@@ -145,9 +155,10 @@ def test_updates_that_cannot_be(settings: Settings) -> None:
                 searcher.update(nothing, ids=["cat0"])
         with pytest.raises(InvalidQuery, match="name the documents that are meant"):
             searcher.update({"a": 1})
-        report = searcher.update({"a": float("nan")}, ids=["cat0", "cat1"])
-        assert (report.rejected, report.changed) == (2, 0)
-        assert "metadata.a is nan" in report.rejections[0].reason
+        unfit: Any
+        for unfit, message in UNFIT:
+            with pytest.raises(InvalidQuery, match=message):
+                searcher.update(unfit, ids=["cat0", "cat1"])
         assert searcher.update({"a": "b" * 20_000}, ids=["cat0"]).rejected == 1
         assert searcher.ingest(DOCUMENTS).unchanged == len(DOCUMENTS)
 
@@ -196,5 +207,6 @@ def test_from_the_command_line(index: dict[str, Any], tmp_path: Path, monkeypatc
     hits = as_json("query", "What barks?", *where)["hits"]
     assert {hit["document_id"]: hit["metadata"] for hit in hits} == {"a": {"status": "archived"}, "b": {"status": "archived"}}
     assert re.search("METADATA is not JSON .*write an object", wrong("update", "{", "a", *where))
+    assert "metadata.x is beyond 64 bits" in wrong("update", f'{{"x": {2**70}}}', "a", *where)
     long = search("update", f'{{"x": "{"y" * 20_000}"}}', "a", *where, status=1)
     assert "every passage carries them" in long.stderr
