@@ -49,6 +49,7 @@ _MOST_COMBINATIONS = 10_000  # of conditions under min_should: the engine estima
 _LONGEST_JSON = 4_000_000  # characters
 _LONGEST_PATH = 20_000  # characters, as many as the metadata of a document may have
 _MOST_STEPS = 70  # of a path; metadata is at most 60 levels deep
+_COMPARED = 5  # whole numbers of a match
 _SHOWN = reprlib.Repr()  # of a value, in a message
 _SHOWN.maxstring = _SHOWN.maxother = _SHOWN.maxlong = 80
 _SHOWN.maxlevel = 2
@@ -88,18 +89,29 @@ def fields_of(filter: Mapping[str, Any]) -> Iterator[str]:
             yield from fields_of(condition)
 
 
-def kinds_of(filter: Mapping[str, Any]) -> Iterator[tuple[str, Kind]]:
-    """The payload fields whose values a plain filter compares, and with what; those inside nested objects left out."""
+def kinds_of(filter: Mapping[str, Any]) -> Iterator[tuple[str, Kind, tuple[int, ...]]]:
+    """The payload fields whose values a plain filter compares, and with what; those inside nested objects left out.
+
+    Of whole numbers also the first few, below 2^53, that a match asks for.
+    """
     for condition in conditions_of(filter):
         match condition:
             case {"key": key, "range": _}:
-                yield key, "number"
-            case {"key": key, "match": {"value": value} | {"any": [value, *_]}}:
-                yield key, "text" if isinstance(value, str) else "boolean" if isinstance(value, bool) else "number"
+                yield key, "number", ()
+            case {"key": key, "match": {"value": str() | bool() as value} | {"any": [str() as value, *_]}}:
+                yield key, "text" if isinstance(value, str) else "boolean", ()
+            case {"key": key, "match": {"value": int(number)}}:
+                yield key, "number", _comparable([number])
+            case {"key": key, "match": {"any": [*numbers]}}:
+                yield key, "number", _comparable(numbers)
             case {"key": _} | {"nested": _} | {"is_empty": _} | {"is_null": _} | {"has_id": _}:
                 pass
             case _:
                 yield from kinds_of(condition)
+
+
+def _comparable(numbers: Sequence[int]) -> tuple[int, ...]:
+    return tuple(number for number in numbers[:_COMPARED] if abs(number) < _INEXACT_FROM)
 
 
 def any_of(kind: Literal["number", "boolean"], key: str) -> dict[str, Any]:

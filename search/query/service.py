@@ -178,28 +178,36 @@ class SearchService:
     def _missing_fields(self, filter: PlainFilter) -> list[str]:
         names = sorted(set(fields_of(filter)))[:_FIELDS_LOOKED_AT]  # each is counted
         absent = [name for name in names if self._index.count({"must_not": [{"is_empty": {"key": name}}]}) == 0]
-        asked = sorted({(name, kind) for name, kind in kinds_of(filter) if name in names and name not in absent})
+        asked = sorted({one for one in kinds_of(filter) if one[0] in names and one[0] not in absent})
         return [
             *(f"no document has the field {name!r} that the filter asks about" for name in absent),
-            *(words for name, kind in asked if (words := self._misfit(name, kind))),
+            *(words for one in asked if (words := self._misfit(*one))),
         ]
 
-    def _misfit(self, name: str, kind: Kind) -> str:
-        """How a field that is there holds nothing of the kind that a filter compares it with."""
+    def _misfit(self, name: str, kind: Kind, numbers: Sequence[int]) -> str:
+        """How a field that is there holds nothing of the kind that a filter compares it with, or a number of it as 1.0."""
         if kind != "text":
-            none = f"no document has a {kind} in the field {name!r} that the filter asks about; {_FOUND_BY[kind]}"
-            return none if self._none_passes({"must": [any_of(kind, name)]}) else ""
+            if self._passing({"must": [any_of(kind, name)]}) == 0:
+                return f"no document has a {kind} in the field {name!r} that the filter asks about; {_FOUND_BY[kind]}"
+            return next((words for number in numbers if (words := self._with_point(name, number))), "")
         for other in _FOUND_BY:
-            if self._none_passes({"must_not": [{"is_empty": {"key": name}}, any_of(other, name)]}):
+            if self._passing({"must_not": [{"is_empty": {"key": name}}, any_of(other, name)]}) == 0:
                 there = f"all that have the field {name!r} have a {other} there"
                 return f"{there}, and the filter asks for a text; write it without quotes"
         return ""
 
-    def _none_passes(self, filter: PlainFilter) -> bool:
-        """Whether surely no passage passes; a server in strict mode does not look for a kind by an index of another."""
+    def _with_point(self, name: str, number: int) -> str:
+        alike, same = {"gte": number, "lte": number}, {"value": number}
+        if not self._passing({"must": [{"key": name, "range": alike}], "must_not": [{"key": name, "match": same}]}):
+            return ""
+        by_range = f'a range does: {{"gte": {number}, "lte": {number}}}'
+        return f"the field {name!r} holds {float(number)!r}, which a match with {number} does not find; {by_range}"
+
+    def _passing(self, filter: PlainFilter) -> int | None:
+        """How many passages pass; None where a server in strict mode does not look for a kind by an index of another."""
         with suppress(IndexFailure):
-            return self._index.count(filter) == 0
-        return False
+            return self._index.count(filter)
+        return None
 
 
 def _timings(started: float, embedded: float, retrieved: float, ended: float) -> dict[str, float]:

@@ -147,6 +147,31 @@ def test_a_filter_that_asks_a_field_for_what_it_never_holds_is_noted(
         assert warnings(key="date", **passed) == ()
 
 
+def test_a_match_with_a_whole_number_that_is_there_with_a_point_is_noted(
+    local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder
+) -> None:
+    years: list[dict[str, Any]] = [{"year": 1990.0, "several": [1990.0, 1.5]}, {"year": 1991.0}, {"year": 1992, "large": 2.0**53}]
+    documents = [Document(str(number), "Books.", metadata=one) for number, one in enumerate(years)]
+    ingest(local_index, bundled_embedder, documents)
+    asking = SearchService(bundled_embedder, local_index, lambda: None)
+
+    def warnings(key: str, **match: Any) -> tuple[str, ...]:
+        asked = {"must": [{"key": f"metadata.{key}", "match": match}]}
+        return asking.search("x", SearchOptions(limit=1, depth=1, filter=asked)).warnings
+
+    for field, number, match in (
+        ("year", 1991, {"value": 1991}),
+        ("year", 1990, {"any": [2000, 1990, 1991]}),
+        ("several", 1990, {"value": 1990}),
+    ):
+        by_range = f'a range does: {{"gte": {number}, "lte": {number}}}'
+        assert warnings(field, **match) == (
+            f"the field 'metadata.{field}' holds {number}.0, which a match with {number} does not find; {by_range}",
+        )
+    assert warnings("year", value=1992) == warnings("year", value=1993) == warnings("year", any=[1993, 2**60]) == ()
+    assert warnings("several", value=1) == warnings("large", value=2**53) == ()
+
+
 def test_a_filter_that_asks_for_a_text_where_there_are_booleans_or_the_other_way_round_is_noted(
     local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder
 ) -> None:
