@@ -7,16 +7,21 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import TextIOWrapper
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from search.documents import Document, counted, encodable
 from search.errors import InvalidDataset, InvalidDocument
 from search.system.files import open_regular
 
 _TREC, _BEIR = 4, 3  # columns of a file of judgements
-_HEADERS = {"score", "grade", "relevance", "relevant", "rel", "label"}  # of the third of BEIR's
+_HEADERS = {"score", "grade", "relevance", "relevant", "rel", "label"}  # of the last column
+_JSON = re.compile(r"\s*(\{|\[\s*(\{|$))")  # not so the id [1]
 _HIGHEST_GRADE = 1000  # trec_eval keeps a table of all grades up to the highest
+_LABEL = '{"query": "…", "relevant": ["id"]}'
+
+Lines: TypeAlias = Iterator[tuple[int, str]]  # with their numbers, from 1
 
 
 @dataclass(frozen=True)
@@ -55,34 +60,37 @@ def load_dataset(source: Path, split: str | None = None, *, queries: Path | None
     Args:
         source: a BEIR folder (queries.jsonl, qrels/SPLIT.tsv and, unless the corpus is a collection, corpus.jsonl); a file of
             judgements as TREC has them (query, 0, document, grade) or BEIR (query, document, grade); or JSON lines of a query and
-            its relevant ids: {"query": "…", "relevant": ["id", …]}, or {"id": grade, …} for grades.
+            its relevant ids: {"query": "…", "relevant": ["id", …]}, or {"id": grade, …} for grades. The first line tells which.
         split: the name of a file in qrels/; None takes test, else dev.
-        queries: the queries of a file of judgements: BEIR's queries.jsonl, or lines of id, tab and text.
-        corpus: corpus.jsonl of a source that is no folder; None: the judged documents are in a collection.
+        queries: the queries of a file of judgements: JSON lines of _id (or id) and text, as BEIR's, or lines of id, tab and text.
+        corpus: JSON lines of _id (or id), text and title, of a source that is no folder; None: the judged documents are in a
+            collection.
 
     Raises:
         InvalidDataset: a file is missing or cannot be understood, or queries and judgements do not fit together.
     """
     if source.is_dir():
         split = _split(source, split)
-        qrels = _read_qrels(source / "qrels" / f"{split}.tsv")
+        judgements = source / "qrels" / f"{split}.tsv"
+        qrels = _read_qrels(judgements, _lines(judgements))
         query_texts = _read_queries(queries or source / "queries.jsonl")
         corpus = corpus or (source / "corpus.jsonl" if (source / "corpus.jsonl").is_file() else None)
         name = source.resolve().name
     elif split is not None:
         raise InvalidDataset(f"{source} is one file of judgements, so there is no split {split!r} to choose")
-    elif source.suffix == ".jsonl":
-        if queries is not None:
-            raise InvalidDataset(f"{source} holds its queries itself; leave {queries} out")
-        name, split = source.stem, "all"
-        query_texts, qrels = _read_labels(source)
     else:
         name, split = source.stem, "all"
-        qrels = _read_qrels(source)
-        if queries is None:
-            message = f"{source} holds judgements; name the file of its queries, too (--queries queries.jsonl, or id, tab and text)"
-            raise InvalidDataset(message)
-        query_texts = _read_queries(queries)
+        lines, is_json = _begun(source)
+        if is_json and queries is not None:
+            raise InvalidDataset(f"{source} holds its queries itself; leave {queries} out")
+        if is_json:
+            query_texts, qrels = _read_labels(source, lines)
+        else:
+            qrels = _read_qrels(source, lines)
+            if queries is None:
+                how = "--queries queries.jsonl, or id, tab and text"
+                raise InvalidDataset(f"{source} holds judgements; name the file of its queries, too ({how})")
+            query_texts = _read_queries(queries)
     if missing := sorted(qrels.keys() - query_texts.keys()):
         message = (
             f"{source}: {len(missing)} judged queries have no text, such as {missing[0]!r}; is this the right file of queries?"
@@ -139,8 +147,10 @@ def _split(folder: Path, split: str | None) -> str:
     wanted = [split] if split else ["test", "dev"]
     name = next((name for name in wanted if (folder / "qrels" / f"{name}.tsv").is_file()), None)
     if name is None:
-        message = f"{folder} has no qrels/{' or '.join(f'{name}.tsv' for name in wanted)}; a BEIR folder has, beside queries.jsonl"
-        raise InvalidDataset(message)
+        there = sorted(file.stem for file in (folder / "qrels").glob("*.tsv"))
+        others = f"it has {', '.join(f'{name}.tsv' for name in there)}; choose by --split {there[0]}" if there else ""
+        message = f"{folder} has no qrels/{' or '.join(f'{name}.tsv' for name in wanted)}; "
+        raise InvalidDataset(message + (others or "a BEIR folder has, beside queries.jsonl"))
     return name
 
 
@@ -148,7 +158,7 @@ def _read_corpus(file: Path) -> tuple[tuple[Document, ...], int]:
     """The documents, and how many had nothing to read."""
     documents = []
     empty = 0
-    for number, row in _rows(file, ("_id", "text")):
+    for number, row in _rows(file, _lines(file), ("_id", "text")):
         title, text = row.get("title") or "", row["text"]
         if not isinstance(title, str):
             raise InvalidDataset(f"{file}:{number} has a title that is no string")
@@ -169,29 +179,30 @@ def _read_corpus(file: Path) -> tuple[tuple[Document, ...], int]:
 
 def _read_queries(file: Path) -> dict[str, str]:
     pairs = []
-    if file.suffix == ".jsonl":
-        pairs = [
-            (_name(row["_id"], file, number), _text(row["text"], file, number)) for number, row in _rows(file, ("_id", "text"))
-        ]
+    lines, is_json = _begun(file)
+    if is_json:
+        rows = _rows(file, lines, ("_id", "text"))
+        pairs = [(_name(row["_id"], file, number), _text(row["text"], file, number)) for number, row in rows]
     else:
-        for number, line in _lines(file):
+        for number, line in lines:
             query, tab, text = line.partition("\t")
             if not tab:
-                raise InvalidDataset(f"{file}:{number} is not a query's id, a tab and its text")
+                form = '{"_id": "…", "text": "…"}'
+                raise InvalidDataset(f"{file}:{number} is not a query's id, a tab and its text, nor JSON such as {form}")
             pairs.append((_name(query.strip(), file, number), text.strip()))
     _unique(file, "query", [query for query, _ in pairs])
     return dict(pairs)
 
 
-def _read_labels(file: Path) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
+def _read_labels(file: Path, lines: Lines) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
     queries: dict[str, str] = {}
     qrels: dict[str, dict[str, int]] = {}
     texts: set[str] = set()
-    for number, row in _rows(file, ("query",)):
+    for number, row in _rows(file, lines, ("query",)):
         match row.get("relevant"):
             case list() as ids if all(isinstance(name, str) or _is_whole(name) for name in ids):
                 grades = dict.fromkeys(map(str, ids), 1)
-            case dict() as graded if all(map(_is_whole, graded.values())):
+            case dict() as graded if all(map(_is_number, graded.values())):
                 grades = graded
             case _:
                 raise InvalidDataset(f'{file}:{number}: "relevant" must be a list of document ids, or an object of grades by id')
@@ -207,25 +218,24 @@ def _read_labels(file: Path) -> tuple[dict[str, str], dict[str, dict[str, int]]]
         texts.add(row["query"])
         queries[query] = row["query"]
         qrels[query] = {_name(document, file, number): _grade(grade, file, number) for document, grade in grades.items()}
-    if not qrels:
-        raise InvalidDataset(f"{file} holds no judgements")
     return queries, qrels
 
 
-def _read_qrels(file: Path) -> dict[str, dict[str, int]]:
-    """BEIR's three columns below a header, or TREC's four without one."""
+def _read_qrels(file: Path, lines: Lines) -> dict[str, dict[str, int]]:
+    """BEIR's three columns, or TREC's four, below a header or without one."""
     qrels: dict[str, dict[str, int]] = {}
-    for number, line in _lines(file):
+    for number, line in lines:
         columns = [column.strip() for column in (line.split("\t") if "\t" in line else line.split())]
-        if not qrels and len(columns) == _BEIR and columns[2].lower() in _HEADERS:
+        known = len(columns) in {_BEIR, _TREC}
+        if not qrels and known and columns[-1].lower() in _HEADERS:
             continue
-        if len(columns) not in {_BEIR, _TREC} or not re.fullmatch(r"-?[0-9]{1,9}", columns[-1]):
+        if not known or not re.fullmatch(r"-?[0-9]{1,9}(\.[0-9]*)?", columns[-1]):
             raise InvalidDataset(
                 f"{file}:{number} is neither query-id, corpus-id and score separated by tabs, as in BEIR, "
-                "nor query, 0, document and grade, as in TREC"
+                f"nor query, 0, document and grade, as in TREC, nor JSON such as {_LABEL}"
             )
         query, document = _name(columns[0], file, number), _name(columns[-2], file, number)
-        grade = _grade(int(columns[-1]), file, number)
+        grade = _grade(float(columns[-1]), file, number)
         if qrels.setdefault(query, {}).setdefault(document, grade) != grade:
             raise InvalidDataset(f"{file}:{number} grades document {document!r} for query {query!r} a second time, and otherwise")
     if not qrels:
@@ -251,10 +261,16 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _grade(grade: int, file: Path, number: int) -> int:
-    if abs(grade) > _HIGHEST_GRADE:
-        raise InvalidDataset(f"{file}:{number} has the grade {grade:,}; grades are whole numbers up to {_HIGHEST_GRADE:,}")
-    return grade
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _grade(grade: float, file: Path, number: int) -> int:
+    """A whole number, which pandas writes as 2.0 in columns with gaps."""
+    if grade % 1 or abs(grade) > _HIGHEST_GRADE:
+        shown = f"{grade:,}".removesuffix(".0")
+        raise InvalidDataset(f"{file}:{number} has the grade {shown}; grades are whole numbers up to {_HIGHEST_GRADE:,}")
+    return int(grade)
 
 
 def _unique(file: Path, what: str, names: Sequence[str]) -> None:
@@ -263,8 +279,15 @@ def _unique(file: Path, what: str, names: Sequence[str]) -> None:
         raise InvalidDataset(f"{file} names the {what} {twice!r} twice; each must be there once")
 
 
-def _lines(file: Path) -> Iterator[tuple[int, str]]:
-    """Lines that hold something, with their numbers."""
+def _begun(file: Path) -> tuple[Lines, bool]:
+    """The lines of a file, and whether they are JSON: a pipe has no name that says so, and is read once."""
+    lines = _lines(file)
+    first = list(islice(lines, 1))
+    return chain(first, lines), bool(first) and _JSON.match(first[0][1]) is not None
+
+
+def _lines(file: Path) -> Lines:
+    """Lines that hold something."""
     try:
         with TextIOWrapper(open_regular(file, or_pipe=True), "utf-8-sig") as lines:
             for number, line in enumerate(lines, 1):
@@ -274,15 +297,21 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
         raise InvalidDataset(f"{file} cannot be read: {error}") from error
 
 
-def _rows(file: Path, fields: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Objects with these strings in them, with the numbers of their lines."""
-    for number, line in _lines(file):
+def _rows(file: Path, lines: Lines, fields: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Objects with these strings in them, with the numbers of their lines; `id` stands for `_id`, and null for an empty text."""
+    for number, line in lines:
         try:
             row = json.loads(line)
         except ValueError as error:
-            raise InvalidDataset(f"{file} cannot be read: line {number}: {error}") from error
-        if isinstance(row, dict) and _is_whole(row.get("_id")):
+            raise InvalidDataset(f"{file} cannot be read: line {number}: {error}; write one JSON object a line") from error
+        if not isinstance(row, dict):
+            raise InvalidDataset(f"{file}:{number} is JSON, and no object; write one object a line")
+        if "_id" not in row and "id" in row:
+            row["_id"] = row["id"]
+        if _is_whole(row.get("_id")):
             row["_id"] = str(row["_id"])  # as documents are ingested
-        if not isinstance(row, dict) or not all(isinstance(row.get(field), str) for field in fields):
-            raise InvalidDataset(f"{file}:{number} lacks the string {' or '.join(fields)}")
+        if "text" in row and row["text"] is None:
+            row["text"] = ""
+        if missing := [field for field in fields if not isinstance(row.get(field), str)]:
+            raise InvalidDataset(f"{file}:{number} lacks the string {' and '.join(missing)}")
         yield number, row

@@ -1,5 +1,7 @@
 """Judged data as it comes: BEIR folders, TREC judgements, lists of relevant ids, and all that can be wrong with them."""
 
+import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +40,16 @@ def test_judgements_as_trec_has_them(tmp_path: Path) -> None:
     judgements = tmp_path / "pets.qrels"
     judgements.write_text("q1 0 cat 2\r\nq1\t0\tdog\t0\n\nq2 Q0 paris 1\n")
     topics = tmp_path / "topics.tsv"
-    topics.write_text("q1\tsleeping cats\nq2\tcapital of France\nq3\tunjudged\n")
+    topics.write_text("[3]\tunjudged\nq1\tsleeping cats\nq2\tcapital of France\n")
     plain = load_dataset(judgements, queries=topics, corpus=folder / "corpus.jsonl")
     expected = load_dataset(folder)
     assert (plain.queries, plain.qrels, plain.documents) == (expected.queries, expected.qrels, expected.documents)
     assert (plain.name, plain.split) == ("pets", "all")
     assert load_dataset(judgements, queries=folder / "queries.jsonl").documents == ()
-    judgements.write_text("q1\tcat\t1\n")  # BEIR's columns without a header
-    assert load_dataset(judgements, queries=topics).qrels == {"q1": {"cat": 1}}
+    header = "query_id\titer\tdoc_id\trelevance\n"
+    for text in ("q1\tcat\t1\n", "q1 0 cat 1.0\n", f"{header}q1\t0\tcat\t1.\n"):  # BEIR's columns without a header, TREC's with one
+        judgements.write_text(text)
+        assert load_dataset(judgements, queries=topics).qrels == {"q1": {"cat": 1}}
 
 
 def test_lists_of_relevant_ids(tmp_path: Path) -> None:
@@ -57,6 +61,45 @@ def test_lists_of_relevant_ids(tmp_path: Path) -> None:
     assert (dataset.name, dataset.documents) == ("labels", ())
     assert dataset.queries == {"line 1": "sleeping cats", "fr": "France"}
     assert dataset.qrels == {"line 1": {"cat": 1, "dog": 1}, "fr": {"paris": 3}}
+
+
+@pytest.mark.parametrize("name", ["labels.ndjson", "labels.json", "labels", "labels.tsv", "a pipe"])
+def test_the_first_line_says_what_a_file_is(name: str, tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [{"id": 7, "query": "sleeping cats", "relevant": {"cat": 2.0, "dog": 0}}]
+
+    def written(rows: list[dict[str, Any]]) -> Path:
+        text = "\n" + "".join(f" {json.dumps(row)}\n" for row in rows)
+        if name != "a pipe":
+            (tmp_path / name).write_text(text)
+            return tmp_path / name
+        reading, writing = os.pipe()
+        os.write(writing, text.encode())
+        os.close(writing)
+        pipes.append(reading)
+        return Path(f"/dev/fd/{reading}")
+
+    pipes: list[int] = []
+    dataset = load_dataset(written(rows))
+    assert (dataset.queries, dataset.qrels) == ({"7": "sleeping cats"}, {"7": {"cat": 2, "dog": 0}})
+    judgements = tmp_path / "trec.jsonl"
+    judgements.write_text("7 0 cat 1\n")
+    queries = written([{"_id": "7", "text": "sleeping cats"}])
+    assert load_dataset(judgements, queries=queries).queries == dataset.queries
+    for pipe in pipes:
+        os.close(pipe)
+
+
+def test_what_search_ingests_is_a_corpus(tmp_path: Path) -> None:
+    folder = write(tmp_path, [], [{"id": "q1", "text": "sleeping cats"}], "q1\tcat\t1\n")
+    corpus: list[dict[str, Any]] = [
+        {"id": "cat", "text": "Cats sleep."},
+        {"_id": 2, "id": "x", "text": None, "title": "Dogs"},
+        {"id": 3, "text": None},
+    ]
+    lines(folder / "corpus.jsonl", corpus)
+    dataset = load_dataset(folder)
+    assert [(one.id, one.passage) for one in dataset.documents] == [("cat", "Cats sleep."), ("2", "Dogs")]
+    assert (dataset.queries, dataset.empty) == ({"q1": "sleeping cats"}, 1)
 
 
 def test_lines_are_counted_as_an_editor_does(tmp_path: Path) -> None:
@@ -100,7 +143,9 @@ def test_what_is_remarkable_is_told() -> None:
 
 
 INVALID: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]], str, str]] = {
-    "no text in corpus": ([{"_id": "a"}], QUERIES, QRELS, r"corpus\.jsonl:1 lacks the string _id or text"),
+    "no text in corpus": ([{"_id": "a"}], QUERIES, QRELS, r"corpus\.jsonl:1 lacks the string text$"),
+    "no id in corpus": ([{"text": "x"}], QUERIES, QRELS, r"corpus\.jsonl:1 lacks the string _id$"),
+    "neither in queries": (CORPUS, [{"a": 1}], QRELS, r"queries\.jsonl:1 lacks the string _id and text"),
     "number as id": ([{"_id": 1.5, "text": "x"}], QUERIES, QRELS, r"corpus\.jsonl:1 lacks"),
     "document named twice": ([CORPUS[0], CORPUS[0]], QUERIES, QRELS, "names the document 'cat' twice"),
     "query named twice": (CORPUS, [QUERIES[0], *QUERIES], QRELS, "names the query 'q1' twice"),
@@ -119,6 +164,7 @@ INVALID: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]], str, str]] 
         "q1\tcat\t1001\n",
         r"test\.tsv:2 has the grade 1,001; grades are whole",
     ),
+    "a grade with a fraction": (CORPUS, QUERIES, "q1\tcat\t0.5\n", r"test\.tsv:2 has the grade 0\.5; grades are whole numbers"),
     "a header that is a row": (CORPUS, QUERIES, "q1\tcat\thigh\n", r"test\.tsv:2 is neither"),
     "an id with a zero byte": (CORPUS, [{"_id": "q\0", "text": "x"}, *QUERIES], QRELS, r"queries\.jsonl:1 has an id that"),
 }
@@ -138,6 +184,9 @@ def test_folders_that_do_not_fit_together(name: str, tmp_path: Path) -> None:
         ([{"query": "x", "relevant": ["a", "\ud800"]}], "jsonl:1 has an id that is empty, or that cannot be stored"),
         ([{"query": "x", "relevant": [" "]}], "jsonl:1 has an id that is empty"),
         ([{"query": "x", "relevant": {"a": 10**20}}], "jsonl:1 has the grade 100,000,000"),
+        ([{"query": "x", "relevant": {"a": 2.5}}], "jsonl:1 has the grade 2.5; grades are whole numbers up to 1,000"),
+        ([{"query": "x", "relevant": {"a": float("nan")}}], "jsonl:1 has the grade nan; grades are whole"),
+        ([{"query": "x", "relevant": {"a": "2"}}], 'jsonl:1: "relevant" must be'),
         ([{"_id": 0.5, "query": "x", "relevant": ["a"]}], "jsonl:1 has an _id that is no string"),
         ([{"relevant": ["a"]}], "lacks the string query"),
         ([{"query": "x"}], 'jsonl:1: "relevant" must be a list of document ids, or an object of grades by id'),
@@ -161,13 +210,27 @@ def test_files_that_are_missing_or_broken(tmp_path: Path) -> None:
     with pytest.raises(InvalidDataset, match=r"nowhere\.txt cannot be read"):
         load_dataset(tmp_path / "nowhere.txt")
     write(tmp_path, CORPUS, QUERIES, QRELS)
-    with pytest.raises(InvalidDataset, match=r"no qrels/train\.tsv"):
+    with pytest.raises(InvalidDataset, match=r"no qrels/train\.tsv; it has test\.tsv; choose by --split test"):
         load_dataset(tmp_path, "train")
+    (tmp_path / "qrels" / "test.tsv").rename(tmp_path / "qrels" / "train.tsv")
+    with pytest.raises(InvalidDataset, match=r"no qrels/test\.tsv or dev\.tsv; it has train\.tsv; choose by --split train"):
+        load_dataset(tmp_path)
+    (tmp_path / "qrels" / "train.tsv").rename(tmp_path / "qrels" / "test.tsv")
     with pytest.raises(InvalidDataset, match="name the file of its queries, too"):
         load_dataset(tmp_path / "qrels" / "test.tsv")
     (tmp_path / "topics.txt").write_text("q1 sleeping cats\n")
-    with pytest.raises(InvalidDataset, match=r"topics\.txt:1 is not a query's id, a tab and its text"):
+    with pytest.raises(InvalidDataset, match=r"topics\.txt:1 is not a query's id, a tab and its text, nor JSON"):
         load_dataset(tmp_path / "qrels" / "test.tsv", queries=tmp_path / "topics.txt")
+    (tmp_path / "labels.csv").write_text("query_id,doc_id,relevance\n")
+    with pytest.raises(InvalidDataset, match=r"labels\.csv:1 is neither .*, as in BEIR, nor .*, as in TREC, nor JSON such as "):
+        load_dataset(tmp_path / "labels.csv")
+    for text, problem in (
+        ('[{"query": "x"}]', ":1 is JSON, and no object; write one object a line"),
+        ("[\n {", "one JSON object a line"),
+    ):
+        (tmp_path / "labels.json").write_text(text)
+        with pytest.raises(InvalidDataset, match=rf"labels\.json.*{problem}"):
+            load_dataset(tmp_path / "labels.json")
     (tmp_path / "corpus.jsonl").write_text("{")
     with pytest.raises(InvalidDataset, match=r"corpus\.jsonl cannot be read"):
         load_dataset(tmp_path)
