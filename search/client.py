@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from numbers import Real
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeAlias, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeAlias, TypeVar, Union, Unpack
 from urllib.parse import quote
 
 import anyio
@@ -53,7 +53,7 @@ from search.index.filters import to_plain
 from search.ingestion.report import IngestReport, OnChange, Remark
 from search.network.addresses import checked_key, read_address, without_secrets
 from search.network.transport import Clock, by_proxy, watch_client
-from search.query.options import SearchOptions
+from search.query.options import Choices, SearchOptions
 from search.settings.sections import checked_tenant
 from search.system.forks import abandon, watch
 
@@ -110,12 +110,12 @@ class _Calls:
     def __init__(self, collection: str | None) -> None:
         self._collection = collection
 
-    def search(self, query: str, **options: Any) -> _Call[SearchResult]:
+    def search(self, query: str, **options: Unpack[Choices]) -> _Call[SearchResult]:
         chosen = _chosen(options)
         check_query(query)
         return _Call("POST", "/v1/search", self._body(query=query, **chosen), _result)
 
-    def search_many(self, queries: Sequence[str], **options: Any) -> _Call[list[SearchResult | SearchError]]:
+    def search_many(self, queries: Sequence[str], **options: Unpack[Choices]) -> _Call[list[SearchResult | SearchError]]:
         chosen = _chosen(options)
         searches = [self._body(query=query, **chosen) for query in check_strings(queries, "queries", "queries")]
         if not searches:
@@ -241,12 +241,12 @@ class Client(_Connected[httpx.Client]):
         watch_client(self._clock, http)
         return http
 
-    def search(self, query: str, **options: Any) -> SearchResult:
+    def search(self, query: str, **options: Unpack[Choices]) -> SearchResult:
         """Answer a query.
 
         Args:
             query: what to look for.
-            options: limit, depth, filter, group_by, min_score, budget_ms, rerank, retrieval, lexical_share, as in Searcher.search.
+            options: as in Searcher.search, see SearchOptions.
 
         Raises:
             InvalidQuery: as in the library, like the other errors of this package; also for what is beyond the service's limits.
@@ -256,7 +256,7 @@ class Client(_Connected[httpx.Client]):
         """
         return self._sent(self._calls.search(query, **options))
 
-    def search_many(self, queries: Sequence[str], **options: Any) -> list[SearchResult | SearchError]:
+    def search_many(self, queries: Sequence[str], **options: Unpack[Choices]) -> list[SearchResult | SearchError]:
         """Answer several queries in one request; an error stands in the place of an answer where a query fails. See `search`."""
         return self._sent(self._calls.search_many(queries, **options))
 
@@ -333,11 +333,11 @@ class AsyncClient(_Connected[httpx.AsyncClient]):
         with by_proxy(InvalidSettings):
             return httpx.AsyncClient(**self._service.options)
 
-    async def search(self, query: str, **options: Any) -> SearchResult:
+    async def search(self, query: str, **options: Unpack[Choices]) -> SearchResult:
         """See Client, as for all below."""
         return await self._sent(self._calls.search(query, **options))
 
-    async def search_many(self, queries: Sequence[str], **options: Any) -> list[SearchResult | SearchError]:
+    async def search_many(self, queries: Sequence[str], **options: Unpack[Choices]) -> list[SearchResult | SearchError]:
         """Answer several queries in one request."""
         return await self._sent(self._calls.search_many(queries, **options))
 
@@ -523,8 +523,10 @@ def _in_url(name: str) -> str:
         raise InvalidInput(f"{str(name)[:100]!r} is no id or name: it cannot stand in an address; mend it") from error
 
 
-def _chosen(options: Mapping[str, Any]) -> dict[str, Any]:
+def _chosen(options: Choices) -> dict[str, Any]:
     """The options of a search as they are sent; for errors see SearchOptions, and search.index.filters."""
+    if unknown := [name for name in options if name not in _OPTIONS]:
+        raise TypeError(f"a search has no option {unknown[0]!r}; it has {', '.join(_OPTIONS)}")
     checked = SearchOptions(**options)
     chosen = {name: getattr(checked, name) for name in _OPTIONS} | {"filter": _plain(checked.filter)}
     # Such as numpy's, which JSON does not know.

@@ -32,6 +32,8 @@ from search.errors import (
     UnsupportedFilter,
 )
 from search.ingestion.report import IngestReport
+from search.query.options import Choices, SearchOptions
+from search.searcher import Searcher
 from search.settings import Settings
 
 
@@ -272,6 +274,22 @@ def test_both_clients_can_do_the_same() -> None:
 
     assert methods(Client) == methods(AsyncClient)
     assert issubclass(ServiceRefused, SearchError)
+
+
+def test_options_of_a_search_are_those_of_the_library_also_for_type_checkers() -> None:
+    """The project's own mypy run says so if the ignored lines below are no errors."""
+    names = [field.name for field in dataclasses.fields(SearchOptions)]
+    assert list(Choices.__annotations__) == names
+    assert set(inspect.signature(Searcher.search).parameters) == {"self", "query", *names}
+    with Client("http://127.0.0.1:9") as client:
+        with pytest.raises(TypeError, match=r"a search has no option 'limt'; it has limit, depth, filter, .*, group_by$"):
+            client.search("x", limt=3)  # type: ignore[call-arg]
+        with pytest.raises(TypeError, match="'limt'"):
+            client.search_many(["x"], limt=3)  # type: ignore[call-arg]
+        with pytest.raises(InvalidQuery, match="limit is a str"):
+            client.search("x", limit="three")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="'limt'"):
+        asyncio.run(AsyncClient("http://127.0.0.1:9").search("x", limt=3))  # type: ignore[call-arg]
 
 
 def test_ids_that_look_like_paths(served: Served) -> None:

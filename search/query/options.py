@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, get_args
 
 from search.documents import Retrieval, check_flags, check_number, checked_whole
 from search.errors import InvalidQuery
@@ -15,6 +15,20 @@ if TYPE_CHECKING:
 GroupBy = Literal["document"]
 
 _MOST = 2**31 - 1  # hits or candidates
+
+
+class Choices(TypedDict, total=False):
+    """The same as arguments by name."""
+
+    limit: int | None
+    depth: int | None
+    filter: "Filter | Mapping[str, Any] | str | None"
+    budget_ms: float | None
+    min_score: float | None
+    rerank: bool
+    retrieval: Retrieval | None
+    lexical_share: float | None
+    group_by: GroupBy | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
