@@ -12,8 +12,9 @@ import dataclasses
 import functools
 import json
 import math
+import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from numbers import Real
@@ -35,7 +36,6 @@ from search.documents import (
     check_flags,
     check_query,
     check_strings,
-    checked_documents,
     counted,
     first_where,
     half_surrogate,
@@ -50,7 +50,8 @@ from search.errors import (
     ServiceUnreachable,
 )
 from search.index.filters import to_plain
-from search.ingestion.report import IngestReport, OnChange, Remark
+from search.ingestion.report import IngestReport, OnChange, OnProgress, OnRejection, Remark
+from search.ingestion.sending import Sending
 from search.network.addresses import checked_key, read_address, without_secrets
 from search.network.transport import Clock, by_proxy, watch_client
 from search.query.options import Choices, SearchOptions
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 Http = TypeVar("Http", httpx.Client, httpx.AsyncClient)
 Filter: TypeAlias = Union["models.Filter", Mapping[str, Any], str]
+Attempt: TypeAlias = Callable[[Callable[[], Any]], Any]
 
 _TIMEOUT_S = 60.0
 _ANSWER_MB = 100.0
@@ -75,7 +77,6 @@ _MOST = 1e9  # seconds, which sockets take, or megabytes
 _FAILURES = (httpx.HTTPError, httpx.InvalidURL, UnicodeError)  # UnicodeError: a host that no name server could know
 _CLOSED = "this client is closed; make another"
 _FIELDS = ("id", "text", "title", "metadata", "media_type", "modified")
-_COUNTED = ("added", "changed", "unchanged", "removed", "rejected", "chunks", "reused", "tokens", "unknown", "kept")
 _OPTIONS = tuple(field.name for field in dataclasses.fields(SearchOptions))
 
 
@@ -123,11 +124,7 @@ class _Calls:
         return _Call("POST", "/v1/search/batch", {"searches": searches}, _results)
 
     def ingest(self, documents: Sequence[Document], *, dry_run: bool) -> _Call[IngestReport]:
-        check_flags(dry_run=dry_run)
-        fields = [{name: getattr(document, name) for name in _FIELDS} for document in checked_documents(documents)]
-        if not fields:
-            nothing: dict[str, Any] = dict.fromkeys(_COUNTED, 0)
-            return _known(IngestReport(**nothing, seconds=0.0, kept_because="", dry_run=dry_run, rejections=()))
+        fields = [{name: getattr(document, name) for name in _FIELDS} for document in documents]
         return _Call("POST", "/v1/documents", self._body(documents=fields, dry_run=dry_run), _report)
 
     def update(
@@ -260,9 +257,40 @@ class Client(_Connected[httpx.Client]):
         """Answer several queries in one request; an error stands in the place of an answer where a query fails. See `search`."""
         return self._sent(self._calls.search_many(queries, **options))
 
-    def ingest(self, documents: Sequence[Document], *, dry_run: bool = False) -> IngestReport:
-        """Add documents, replace changed ones, leave unchanged ones alone; some hundreds in one call. For errors see `search`."""
-        return self._sent(self._calls.ingest(documents, dry_run=dry_run))
+    def ingest(
+        self,
+        documents: Iterable[Document | Rejection],
+        *,
+        dry_run: bool = False,
+        on_progress: OnProgress | None = None,
+        on_rejection: OnRejection | None = None,
+        attempt: Attempt = operator.call,
+    ) -> IngestReport:
+        """Add documents, replace changed ones, leave unchanged ones alone, in requests of some dozens.
+
+        Args:
+            documents: and rejections, as `read` gives them, which the report counts, too.
+            dry_run: write nothing.
+            on_progress: is called after every request.
+            on_rejection: is called for every rejection.
+            attempt: sends a request by calling what it is given, again if it likes, and returns the answer. By itself one that
+                fails ends the run; what was written stays, and the same call again goes on from there.
+
+        Raises:
+            InvalidDocument: an item is neither a Document nor a Rejection.
+            SearchError: as in `search`.
+        """
+        check_flags(dry_run=dry_run)
+        sending = Sending(on_progress, on_rejection)
+        for part in sending.parts(documents):
+            request = functools.partial(self._sent, self._calls.ingest(part, dry_run=dry_run))
+            try:
+                report = attempt(request)
+            except SearchError as error:
+                sending.refuse(part, error)
+            else:
+                sending.take(part, report)
+        return sending.report(dry_run=dry_run)
 
     def update(
         self, metadata: Mapping[str, Json], *, ids: Sequence[str] = (), filter: Filter | None = None, dry_run: bool = False
@@ -341,9 +369,27 @@ class AsyncClient(_Connected[httpx.AsyncClient]):
         """Answer several queries in one request."""
         return await self._sent(self._calls.search_many(queries, **options))
 
-    async def ingest(self, documents: Sequence[Document], *, dry_run: bool = False) -> IngestReport:
-        """Add or replace documents."""
-        return await self._sent(self._calls.ingest(documents, dry_run=dry_run))
+    async def ingest(
+        self,
+        documents: Iterable[Document | Rejection],
+        *,
+        dry_run: bool = False,
+        on_progress: OnProgress | None = None,
+        on_rejection: OnRejection | None = None,
+        attempt: Attempt = operator.call,
+    ) -> IngestReport:
+        """Add or replace documents; they are drawn in the event loop, and an attempt is awaited."""
+        check_flags(dry_run=dry_run)
+        sending = Sending(on_progress, on_rejection)
+        for part in sending.parts(documents):
+            request = functools.partial(self._sent, self._calls.ingest(part, dry_run=dry_run))
+            try:
+                report = await attempt(request)
+            except SearchError as error:
+                sending.refuse(part, error)
+            else:
+                sending.take(part, report)
+        return sending.report(dry_run=dry_run)
 
     async def update(
         self, metadata: Mapping[str, Json], *, ids: Sequence[str] = (), filter: Filter | None = None, dry_run: bool = False

@@ -4,9 +4,11 @@ import asyncio
 import dataclasses
 import gc
 import inspect
+import itertools
 import logging
 import math
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -16,9 +18,10 @@ import pytest
 from qdrant_client import models
 from serving import FOUR, PETS, Served, serving, slowed, with_pets
 
+from search import read
 from search.api.keys import new_key
 from search.client import AsyncClient, Client
-from search.documents import Document, SearchResult
+from search.documents import Document, Rejection, SearchResult
 from search.errors import (
     CollectionNotFound,
     DocumentNotFound,
@@ -31,7 +34,7 @@ from search.errors import (
     ServiceUnreachable,
     UnsupportedFilter,
 )
-from search.ingestion.report import IngestReport
+from search.ingestion.report import IngestReport, Progress
 from search.query.options import Choices, SearchOptions
 from search.searcher import Searcher
 from search.settings import Settings
@@ -266,6 +269,52 @@ def test_with_await_it_is_the_same(served: Served) -> None:
                 await nobody.search("x")
 
     asyncio.run(play())
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_what_is_read_goes_in_whatever_cannot_be_read_and_however_many_there_are(
+    kind: type[Client | AsyncClient], settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "broken.txt").write_bytes(b"\0")
+    (tmp_path / "notes" / "cats.txt").write_text("Cats sleep.")
+    others = [
+        *(Document(str(number), "Dogs bark.") for number in range(70)),
+        Document("0", "Again."),
+        Document("x", "word " * 100),
+    ]
+    asked: list[int] = []
+
+    def attempt(ask: Callable[[], Any]) -> Any:
+        asked.append(1)
+        return ask()
+
+    def ingest(url: str, **options: Any) -> IngestReport:
+        items = itertools.chain(read(tmp_path / "notes"), others)
+
+        async def play() -> IngestReport:
+            async with AsyncClient(url) as client:
+                return await client.ingest(items, **options)
+
+        if kind is AsyncClient:
+            return asyncio.run(play())
+        with Client(url) as client:
+            return client.ingest(items, **options)
+
+    progress: list[Progress] = []
+    rejections: list[Rejection] = []
+    with serving(settings, max_texts=50, max_characters=100) as served:
+        assert ingest(served.url, dry_run=True).added == 71
+        report = ingest(served.url, on_progress=progress.append, on_rejection=rejections.append, attempt=attempt)
+        assert (report.added, report.rejected, report.chunks) == (71, 3, 71)
+        assert [(one.source, one.document_id) for one in report.rejections] == [
+            ("notes/broken.txt", "notes/broken.txt"),
+            ("documents", "0"),
+            ("documents", "x"),
+        ]
+        assert (tuple(rejections), progress[-1].documents) == (report.rejections, 74)
+        assert len(asked) == 4  # a part of 64 is refused, and sent in halves
+        assert ingest(served.url).unchanged == 71
 
 
 def test_both_clients_can_do_the_same() -> None:

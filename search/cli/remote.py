@@ -1,26 +1,19 @@
 """What of a collection can be changed through a service? Its documents, in requests of a few, each of which may be sent again."""
 
-import hashlib
 import random
-import re
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 from search.client import Client
 from search.documents import Document, Json, Rejection
-from search.errors import InvalidDocument, InvalidQuery, ServiceError, ServiceOverloaded, ServiceRefused, ServiceUnreachable
-from search.ingestion.report import LISTED, IngestReport, OnChange, OnProgress, OnRejection, Progress, Remarks
+from search.errors import InvalidQuery, ServiceError, ServiceOverloaded, ServiceRefused, ServiceUnreachable
+from search.ingestion.report import IngestReport, OnChange, OnProgress, OnRejection
 
 Answer = TypeVar("Answer")
 OnWait = Callable[[ServiceError, float], None]
 TIMEOUT_S = 600.0  # for a request, which a slow model takes its time for
-_DOCUMENTS = 64  # in a request …
-_CHARACTERS = 200_000  # … and of their texts: some seconds of work, in parts of which a service answers searches, too
-_PLACE = re.compile(r"documents\[(\d+)\]")  # of a document in a request
-_TOO_LARGE = 413
 _FIRST_PAUSE_S = 0.5
 NO_SYNC = (
     "--sync compares with all that the collection holds, which a service does not list; end the service and run this "
@@ -29,7 +22,6 @@ NO_SYNC = (
 _LONGEST_PAUSE_S = 30.0
 _MAY_PASS = 503  # of a service that ends, or has too many connections
 _OF_PROXIES = (502, 504)  # where there is no service behind one
-_COUNTED = ("added", "changed", "unchanged", "chunks", "reused", "tokens", "unknown", "repeated")  # by the service
 
 
 class Remote:
@@ -59,8 +51,10 @@ class Remote:
         """
         if sync:
             raise InvalidQuery(NO_SYNC)
-        sending = _Sending(self._client, _Patience(self._patience_s, on_wait), on_progress, on_rejection)
-        return sending.run(documents, dry_run=dry_run)
+        patience = _Patience(self._patience_s, on_wait)
+        return self._client.ingest(
+            documents, dry_run=dry_run, on_progress=on_progress, on_rejection=on_rejection, attempt=patience.send
+        )
 
     def update(
         self,
@@ -93,94 +87,6 @@ class Remote:
         """See Searcher.delete."""
         patience = _Patience(self._patience_s, on_wait)
         return patience.send(lambda: self._client.delete(ids=ids, filter=filter, dry_run=dry_run, on_change=on_change))
-
-
-@dataclass
-class _Sending:
-    """One run: documents in, report out, as search.ingestion.run.Ingestion has it."""
-
-    client: Client
-    patience: "_Patience"
-    on_progress: OnProgress | None
-    on_rejection: OnRejection | None
-    counts: dict[str, Any] = field(default_factory=lambda: dict.fromkeys((*_COUNTED, "rejected"), 0))
-    rejections: list[Rejection] = field(default_factory=list)
-    taken: dict[bytes, str] = field(default_factory=dict)  # ids, and the folder that each is from
-    remarks: Remarks = field(default_factory=Remarks)  # of the readers here: a service knows no files
-    characters: int = 0
-    started: float = field(default_factory=time.monotonic)
-
-    def run(self, items: Iterable[Document | Rejection], *, dry_run: bool) -> IngestReport:
-        for group in self._groups(items):
-            self._send(group, dry_run=dry_run)
-        seconds, rejections = time.monotonic() - self.started, tuple(self.rejections)
-        never: dict[str, Any] = {"removed": 0, "kept": 0, "kept_because": ""}  # without a sync
-        said: dict[str, Any] = {"remarked": dict(self.remarks.counts), "remarks": tuple(self.remarks.first)}
-        return IngestReport(**self.counts, **never, **said, seconds=seconds, dry_run=dry_run, rejections=rejections)
-
-    def _groups(self, items: Iterable[Document | Rejection]) -> Iterator[list[Document]]:
-        group: list[Document] = []
-        characters = 0
-        for item in items:
-            if isinstance(item, Rejection):
-                self._reject(item)
-            elif self._is_new(item):
-                group.append(item)
-                characters += len(item.text)
-            if len(group) == _DOCUMENTS or characters >= _CHARACTERS:
-                yield group
-                group, characters = [], 0
-        if group:
-            yield group
-
-    def _is_new(self, document: Document) -> bool:
-        """Whether a document's id is the first of its kind: a service would take the second one's text for a change."""
-        digest = _digest(document.id)
-        if (folder := self.taken.get(digest)) is not None:
-            self.characters += len(document.text)
-            self._reject(Rejection.repeated(document, folder))
-            return False
-        self.taken[digest] = sys.intern(document.folder)
-        self.remarks.note(document)
-        return True
-
-    def _send(self, group: Sequence[Document], *, dry_run: bool) -> None:
-        """Send documents; those that are too many for one request of this service in two halves."""
-        try:
-            report = self.patience.send(lambda: self.client.ingest(group, dry_run=dry_run))
-        except (ServiceRefused, InvalidDocument) as error:
-            if isinstance(error, ServiceRefused) and error.status != _TOO_LARGE:
-                raise
-            if len(group) > 1:
-                self._send(group[: len(group) // 2], dry_run=dry_run)
-                self._send(group[len(group) // 2 :], dry_run=dry_run)
-                return
-            self._reject(Rejection.of(group[0], str(error)))
-        else:
-            for name in _COUNTED:
-                self.counts[name] += getattr(report, name)
-            for rejection in report.rejections:
-                place = _PLACE.fullmatch(rejection.source)
-                mine = group[int(place[1])] if place and int(place[1]) < len(group) else None
-                if mine:
-                    self.taken.pop(_digest(mine.id), None)
-                self._reject(Rejection.of(mine, rejection.reason) if mine else rejection)
-        self.characters += sum(len(document.text) for document in group)
-        self._tell()
-
-    def _reject(self, rejection: Rejection) -> None:
-        self.counts["rejected"] += 1
-        if len(self.rejections) < LISTED:
-            self.rejections.append(rejection)
-        if self.on_rejection:
-            self.on_rejection(rejection)
-
-    def _tell(self) -> None:
-        if self.on_progress:
-            documents = sum(self.counts[name] for name in ("added", "changed", "unchanged", "rejected"))
-            seconds = time.monotonic() - self.started
-            chunks, tokens, rejected = (self.counts[name] for name in ("chunks", "tokens", "rejected"))
-            self.on_progress(Progress(documents, chunks, tokens, rejected, seconds, self.characters))
 
 
 @dataclass
@@ -218,7 +124,3 @@ class _Patience:
         status = failure.status if isinstance(failure, ServiceRefused) else None
         gone = isinstance(failure, ServiceUnreachable) or status in _OF_PROXIES
         return isinstance(failure, ServiceOverloaded) or status == _MAY_PASS or (gone and self.answered)
-
-
-def _digest(document_id: str) -> bytes:
-    return hashlib.blake2b(document_id.encode(), digest_size=8).digest()
