@@ -509,6 +509,7 @@ def test_nothing_is_written_for_a_tenant_where_others_would_see_it(
                 CollectionUnshared, match=r"does not note that tenants share it \(metadata.customer\).*`search reindex`"
             ):
                 write()
+        assert FIELD not in searcher.collections.info("documents").details.get("payload_indexes", {})
         assert {one.text for one in held(searcher, "acme").values()} == texts(old)
         assert all("x" not in one.metadata for one in held(searcher, "acme").values())
         assert acme.search("of old").hits

@@ -5,11 +5,12 @@ of its points: documents of two tenants may have the same id, and none of them t
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from search.documents import Document, Json, Rejection, listed
-from search.errors import CollectionUnshared, IndexRejected, InvalidQuery
+from search.errors import CollectionNotFound, CollectionUnshared, IndexRejected, InvalidQuery
 from search.index.bases import WordsAsMade, WrappedIndex
 from search.index.contract import (
     CollectionSpec,
@@ -103,10 +104,13 @@ class PartIndex(WordsAsMade, WrappedIndex):
 
     def ensure(self, spec: CollectionSpec, *, create: bool, writing: bool = False) -> None:
         """Open the collection, made with a note of the field; CollectionUnshared if it is to be written to, and has none."""
-        self._index.ensure(replace(spec, tenant=self._field), create=create, writing=writing)
-        self.location = self._index.location  # which an alias decides
+        spec = replace(spec, tenant=self._field)
         if create or writing:
-            check_noted(self.name, self.spec, self._field)
+            with suppress(CollectionNotFound):
+                self._index.ensure(spec, create=False)
+                check_noted(self.name, self.spec, self._field)  # before anything is made there
+        self._index.ensure(spec, create=create, writing=writing)
+        self.location = self._index.location  # which an alias decides
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points, replacing those with the same id; CollectionUnshared if the collection does not note the field."""

@@ -42,10 +42,11 @@ def part_by_part(
         unowned: whether that comes along.
 
     Raises:
+        CollectionUnshared: the target is there, and does not note the field.
         IndexFailure: either of them gave up; for the rest see `work`.
     """
     with kept_if_done(target):
-        target.ensure(spec, create=True)
+        PartIndex(target, spec.tenant, None).ensure(spec, create=True)
         with target.claimed():
             chosen = parts_of(spec.tenant, source, target)[: None if unowned else -1] if parts is None else parts
             pairs = ([_Claimed(one, spec.tenant, part) for one in (source, target)] for part in chosen)

@@ -479,6 +479,7 @@ def test_one_tenant_is_pushed_only_where_a_field_is_known(standin: QdrantStandIn
         embedded.ingest([Document("new", "Acme plans more.", metadata={"customer": "acme"})])
     for words in (["push"], ["push", "--tenant", "acme"]):
         assert "does not note that tenants share it" in error(*words, **other, SEARCH_TENANT_FIELD=FIELD)
+    assert FIELD not in standin.indexed["open.v1"]  # what is refused changes nothing
     assert as_json("push", **other)["added"] == 1
 
 

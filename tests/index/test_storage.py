@@ -87,10 +87,12 @@ def test_payload_indexes_are_made_before_the_load_and_for_what_is_there(tmp_path
     fields = {"metadata.year": "integer", "metadata.draft": "bool", "title": "keyword"}
     plain, indexed = Settings(data_dir=tmp_path), Settings(data_dir=tmp_path, storage={"payload_indexes": fields})
     recent = {"must": [{"key": "metadata.year", "range": {"gte": 2018}}, {"key": "metadata.draft", "match": {"value": True}}]}
-    found = []
+    found: list[int] = []
     for settings in (plain, indexed, indexed):
         index = build_index(settings)
         assert isinstance(index, EdgeIndex)
+        if found:
+            index.ensure(SPEC, create=False)  # to be searched first
         index.ensure(SPEC, create=True)
         index.upsert(points(300))
         found.append(index.count(recent))

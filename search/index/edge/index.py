@@ -107,6 +107,8 @@ class EdgeIndex(EngineIndex, WordsAsMade):
             self._left_to = 0
             if self._shard is not None:
                 check_spec(self.name, read_spec(self._folder / "collection.json"), spec)
+                if writing:
+                    self._index_payload(spec.tenant or self.spec.tenant)
                 return
             self._made_here = False
             self._folder = self._data.collections / (self.name if self._exact else self._data.leads_to(self.name))
