@@ -26,7 +26,7 @@ from search.cli.options import (
 )
 from search.cli.paths import path
 from search.cli.progress import ProgressReport
-from search.documents import counted
+from search.documents import counted, listed
 from search.errors import InvalidQuery, InvalidSettings
 from search.factory import build_collections, build_words, needs_extra
 from search.searcher import Searcher, open_search
@@ -35,7 +35,9 @@ from search.system.terminal import note, show
 
 if TYPE_CHECKING:
     from search.ingestion.adopting import Adoption
+    from search.ingestion.pushing import Push
     from search.ingestion.reindexing import Judged, ReindexReport
+    from search.ingestion.report import IngestReport
 
 _MIN_OVERLAP = 0.5
 Name = Annotated[str, typer.Argument(help="A collection, or an alias of one.")]
@@ -321,17 +323,36 @@ def _show_adopted(collection: str, done: "Adoption") -> None:
     if done.apart:
         names, each = ("names", "it") if done.apart == 1 else ("name", "each")
         show(f"{done.apart:,} of them {names} a document that others name, too, and nothing tells their order: {each} is by itself")
-    counts = f"{ingest.added:,} added, {ingest.changed:,} changed, {ingest.unchanged:,} unchanged, {ingest.rejected:,} rejected"
-    if ingest.kept:
-        counts += f", {ingest.kept:,} kept as they are ({ingest.kept_because})"
     if ingest.dry_run:
-        show(f"{counts}: so it would be, and nothing was written")
+        show(f"{_counts(ingest)}: so it would be, and nothing was written")
     else:
-        show(f"{counts}; {counted(ingest.chunks, 'passage')} written to {collection} in {ingest.seconds:.1f} s")
+        _show_written(ingest, collection)
 
 
-def push(data_dir: DataDir = None, collection: Collection = None, tenant: Tenant = None, *, as_json: AsJson = False) -> None:
-    """Copy the embedded collection to the server that the settings name, without embedding it again. Safe to run again."""
+def _show_written(ingest: "IngestReport", where: str) -> None:
+    show(f"{_counts(ingest)}; {counted(ingest.chunks, 'passage')} written to {where} in {ingest.seconds:.1f} s")
+
+
+def _counts(ingest: "IngestReport") -> str:
+    counts = f"{ingest.added:,} added, {ingest.changed:,} changed, {ingest.unchanged:,} unchanged, {ingest.rejected:,} rejected"
+    return counts + (f", {ingest.kept:,} kept as they are ({ingest.kept_because})" if ingest.kept else "")
+
+
+def push(
+    data_dir: DataDir = None,
+    collection: Collection = None,
+    tenant: Tenant = None,
+    *,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Also replace documents that were ingested or updated on the server.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Copy the embedded collection to the server that the settings name, without embedding it again. Safe to run again.
+
+    Run again, it brings what is new or changed here. Documents that were ingested or updated on the server stay as they are there,
+    unless --overwrite says otherwise, and nothing is removed there.
+    """
     settings = load_settings(data_dir, collection, tenant=tenant)
     if isinstance(settings.index, EdgeSettings | MemorySettings):
         message = (
@@ -351,20 +372,26 @@ def push(data_dir: DataDir = None, collection: Collection = None, tenant: Tenant
             server,
             settings,
             words=words,
+            overwrite=overwrite,
             on_progress=lambda progress: report.update(progress.documents),
             on_wait=note_wait,
         )
-    for rejection in done.rejections:
+    ingest = done.ingest
+    for rejection in ingest.rejections:
         note(f"rejected {rejection}")
-    note_damage(done.damaged, done.foreign, "was not copied", "were not copied")
-    note_removed_repeats(done.repeated)
-    if as_json:
-        print_json(done.to_dict())
-    else:
-        show(
-            f"{done.added:,} added, {done.changed:,} changed, {done.unchanged:,} unchanged, {done.rejected:,} rejected; "
-            f"{counted(done.chunks, 'passage')} written to {server.location} in {done.seconds:.1f} s"
-        )
+    note_damage(ingest.damaged, ingest.foreign, "was not copied", "were not copied")
+    note_removed_repeats(ingest.repeated)
+    _note_what_stays(done)
+    print_report(done, lambda done: _show_written(done.ingest, server.location), as_json=as_json)
+
+
+def _note_what_stays(done: "Push") -> None:
+    if done.ingest.kept:
+        kept = counted(done.ingest.kept, "document was", "documents were")
+        note(f"{kept} written there, and not by a push (such as {listed(done.kept_ids)}); --overwrite replaces what is there")
+    if done.only_there:
+        only = counted(done.only_there, "document is", "documents are")
+        note(f"{only} there and not here (such as {listed(done.only_there_ids)}); push removes nothing")
 
 
 def _lines(file: Path) -> list[str]:

@@ -51,6 +51,7 @@ _OPTIONAL: dict[str, Callable[[Any], bool]] = {  # collections made by 0.1.0 hav
     "page": lambda value: value is None or _is_count(value),
     "modified": lambda value: value is None or _is_number(value),
     "document_metadata": lambda value: isinstance(value, Mapping),
+    "pushed": lambda value: isinstance(value, bool),  # from an embedded collection, and not ingested since
     **dict.fromkeys(("media_type", "after", "before", "document_title", "folder"), _is_text),
 }
 _CHECKS = _REQUIRED | _OPTIONAL

@@ -101,7 +101,7 @@ def adopt(
         damage=Damage(),
         words=words,
         documents=reading.documents(),
-        keep=lambda revision: not revision.startswith(ADOPTED),
+        keep=lambda _, standing: not standing.revision.startswith(ADOPTED),
     )
     if not report.dry_run:
         with suppress(SearchError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from search.documents import Rejection
 from search.embedding.sparse import WordsLike, words_like
 from search.errors import IndexMismatch
-from search.index.contract import CollectionSpec, Point, Record, VectorIndex, kept_if_done
+from search.index.contract import CollectionSpec, Payload, Point, Record, VectorIndex, kept_if_done
 from search.ingestion.damage import Damage, compared, survey
 from search.ingestion.embedding import with_words
 from search.ingestion.lookup import AT_ONCE, Stored, opened, others, written_of
@@ -33,7 +33,8 @@ def copy(
     damage: Damage | None = None,
     words: WordsLike = words_like,
     documents: Documents | None = None,
-    keep: Callable[[str], bool] = lambda _: False,
+    keep: Callable[[str, Stored], bool] = lambda *_: False,
+    pushed: bool = False,
 ) -> IngestReport:
     """Copy all documents with their vectors, each in its newest version that is whole. Killed, the same call goes on.
 
@@ -47,7 +48,8 @@ def copy(
         damage: of the source, where it is known.
         words: gives what makes words like the target's.
         documents: what is copied; None for all that the source holds.
-        keep: whether the target keeps a document that differs from the source's, by the revision that it holds.
+        keep: whether the target keeps a document that differs from the source's, by its id and how it stands.
+        pushed: note with what is written that it came so.
 
     Raises:
         IndexMismatch: the target is of another embedder or another program, or words like its cannot be made here.
@@ -65,7 +67,7 @@ def copy(
             words(target.spec.lexical)  # which fails now, not after the first passages
         with nullcontext() if dry_run else target.claimed():
             damage = survey(source) if damage is None else damage
-            run = _Copying(source, target, words, keep, on_progress, dry_run, exists)
+            run = _Copying(source, target, words, keep, {"pushed": True} if pushed else {}, on_progress, dry_run, exists)
             return run.run(by_document(source, vectors=True) if documents is None else documents, damage, sync=sync)
 
 
@@ -76,7 +78,8 @@ class _Copying:
     source: VectorIndex
     target: VectorIndex
     words: WordsLike
-    keep: Callable[[str], bool]
+    keep: Callable[[str, Stored], bool]
+    noted: Payload  # with each passage
     on_progress: OnProgress | None
     dry_run: bool
     exists: bool
@@ -135,10 +138,11 @@ class _Copying:
         if self.exists:
             stored, repeated = compared(self.target, revisions, dry_run=self.dry_run)
             self.repeated += repeated
-        unmoved = {one for one, standing in stored.items() if standing.state == "changed" and self.keep(standing.revision)}
+        unmoved = {one for one, standing in stored.items() if standing.state == "changed" and self.keep(one, standing)}
         fresh = [one for one, standing in stored.items() if standing.state != "unchanged" and one not in unmoved]
+        noted = {one: {**self.noted, "generation": stored[one].generation + 1} for one in fresh}
         points = [
-            Point(record.id, record.vector, {**record.payload, "generation": stored[document_id].generation + 1}, record.lexical)
+            Point(record.id, record.vector, {**record.payload, **noted[document_id]}, record.lexical)
             for document_id in fresh
             for record in held[document_id]
             if record.vector is not None  # which holds of all, see by_document

@@ -42,12 +42,13 @@ class Stored(NamedTuple):
     folder: str = ""  # where those were read; "" where that is not known
     revision: str = ""  # of those; "" if there is none
     repeats: bool = False  # whether there are more passages at the revision that it should be at than it has
+    pushed: bool = False  # whether those came from an embedded collection
 
 
 def compare(index: VectorIndex, revisions: Mapping[str, str], *, without: Collection[str] = ()) -> dict[str, Stored]:
     """Look documents up by the revision that each should be at; points with the ids in `without` do not count."""
     stored: dict[str, list[Payload]] = {document_id: [] for document_id in revisions}
-    fields = ["document_id", "revision", "chunks", "number", "generation", "folder"]
+    fields = ["document_id", "revision", "chunks", "number", "generation", "folder", "pushed"]
     for record in passages(index.scroll(of_documents(list(revisions)), fields), fields):
         if record.id not in without:
             stored[record.payload["document_id"]].append(record.payload)
@@ -62,7 +63,8 @@ def compare(index: VectorIndex, revisions: Mapping[str, str], *, without: Collec
         complete = len(there) == len(held) and not repeats and sizes == {len(held)}
         newest = max(held, key=lambda one: one.get("generation", 0))
         generation, folder = newest.get("generation", 0), newest.get("folder", "")
-        return Stored("unchanged" if complete else "changed", generation, folder, newest["revision"], repeats)
+        state: State = "unchanged" if complete else "changed"
+        return Stored(state, generation, folder, newest["revision"], repeats, newest.get("pushed", False))
 
     return {document_id: standing(document_id, revision) for document_id, revision in revisions.items()}
 

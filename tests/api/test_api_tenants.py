@@ -7,7 +7,7 @@ import logging
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import redirect_stderr
+from contextlib import closing, redirect_stderr
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -24,7 +24,9 @@ from search.cli.doctor import examine
 from search.client import Client
 from search.documents import Document
 from search.errors import DocumentNotFound, InvalidSettings, ServiceRefused, TenantRequired
+from search.factory import build_collections
 from search.index.contract import Point
+from search.ingestion.pushing import push
 from search.mcp_server import build_assistant
 from search.searcher import Searcher, open_search
 from search.settings import Settings
@@ -421,9 +423,12 @@ def test_pushed_tenant_by_tenant(standin: QdrantStandIn, model_folder: Path, tmp
     with open_search(on_server) as remote:
         remote.of_tenant("corp").ingest([Document("plan", "Corp plans."), Document("letters", "Corp writes.")])
         assert as_json("push", "--tenant", "acme", **where)["added"] == 2
+        said = f"the tenant 'acm' has no documents in collection 'documents' at {tmp_path}"
+        assert said in error("push", "--tenant", "acm", **where)
         assert remote.of_tenant("bolt").count() == 0
         report = as_json("push", **where)
         assert (report["added"], report["unchanged"], report["changed"]) == (2, 2, 0)
+        assert (report["only_there"], sorted(report["only_there_ids"])) == (2, ["letters", "plan"])  # corp's
         for tenant, text in [("acme", ACME[0].text), ("bolt", BOLT[0].text), ("corp", "Corp plans.")]:
             assert remote.of_tenant(tenant).get("plan").text == text
         told = {one.name: one for one in examine(on_server)}
@@ -436,6 +441,19 @@ def test_pushed_tenant_by_tenant(standin: QdrantStandIn, model_folder: Path, tmp
         assert "missing: metadata.customer keyword; the next ingestion makes them" in missing.detail
         remote.collections.index_field("documents", FIELD, "keyword")
         assert standin.indexed["documents.v1"][FIELD] == {"type": "keyword", "is_tenant": True}
+
+
+def test_what_is_nobodys_here_takes_no_tenants_place_there(standin: QdrantStandIn, model_folder: Path, tmp_path: Path) -> None:
+    """Nor that of a tenant whom nobody here knows."""
+    with open_search(settings_of(model_folder, tmp_path, tenant_field=None)) as embedded:
+        embedded.ingest([Document("plan", "Nobody's."), Document("notes", "Acme's.", metadata={"customer": "acme"})])
+    given = settings_of(model_folder, tmp_path, index={"engine": "qdrant", "url": standin.url})
+    with open_search(given) as remote:
+        remote.of_tenant("corp").ingest([Document("plan", "Corp plans.")])
+        with closing(build_collections(settings_of(model_folder, tmp_path))) as embedded:
+            done = push(embedded, remote.collections, given, words=remote.words, overwrite=True)
+        assert (done.ingest.added, done.ingest.changed, done.only_there) == (2, 0, 1)
+        assert remote.of_tenant("corp").get("plan").text == "Corp plans."
 
 
 def test_doctor_counts_what_is_nobodys(model_folder: Path, tmp_path: Path) -> None:

@@ -236,3 +236,47 @@ def test_pushing_an_embedded_collection_to_a_server(notes: Path, tmp_path: Path,
     search("ingest", notes, **local)
     again = as_json("push", **server)
     assert (again["changed"], again["unchanged"], again["chunks"]) == (1, 1, 1)
+
+
+def test_a_push_leaves_what_was_written_on_the_server(
+    notes: Path, tmp_path: Path, standin: QdrantStandIn, model_folder: Path
+) -> None:
+    """Unless it is told to replace it; and it says what stands there alone, of which it removes nothing."""
+    local: dict[str, Any] = {
+        "SEARCH_DATA_DIR": str(tmp_path / "data"),
+        "SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-mean"),
+        "SEARCH_RERANKER__KIND": "none",
+    }
+    server = local | standin.environment
+    search("ingest", notes, **local)
+    assert search("push", **server).stderr == ""
+    search("ingest", "-", stdin=json.dumps({"id": "notes/cats.md", "text": "Edited there."}), **server)
+    search("update", '{"team": "new"}', "notes/dogs.md", **server)
+    search("ingest", "-", stdin=json.dumps({"id": "3", "text": "Birds sing."}), **server)
+    (notes / "cats.md").write_text("Edited here.")
+    (notes / "dogs.md").write_text("Dogs bark.")
+    (notes / "new.md").write_text("New.")
+    search("ingest", notes, **local)
+    only_there = "1 document is there and not here (such as 3); push removes nothing\n"
+    pushed = search("push", **server)
+    assert pushed.stdout.startswith("1 added, 0 changed, 0 unchanged, 0 rejected, 2 kept as they are (")
+    assert pushed.stderr == (
+        "2 documents were written there, and not by a push (such as notes/cats.md, notes/dogs.md); "
+        f"--overwrite replaces what is there\n{only_there}"
+    )
+    assert text_on(server) == "Edited there."
+    report = as_json("push", **server)
+    assert (report["kept_ids"], report["only_there"], report["only_there_ids"]) == (["notes/cats.md", "notes/dogs.md"], 1, ["3"])
+    replaced = search("push", "--overwrite", **server)
+    assert replaced.stdout.startswith("0 added, 2 changed, 1 unchanged, 0 rejected; 2 passages written")
+    assert (replaced.stderr, text_on(server)) == (only_there, "Edited here.")
+    (notes / "cats.md").write_text("Edited again.")
+    search("ingest", notes, "--sync", **local)
+    assert as_json("push", **server)["changed"] == 1
+    assert text_on(server) == "Edited again."
+
+
+def text_on(where: dict[str, Any]) -> str:
+    """Of cats.md."""
+    only = '{"must": [{"key": "document_id", "match": {"value": "notes/cats.md"}}]}'
+    return str(as_json("query", "edited", "--filter", only, **where)["hits"][0]["text"])
