@@ -6,12 +6,13 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from search.documents import Document, Rejection, RerankResult, Retrieval, SearchResult, check_flags
 from search.errors import IndexFailure, InvalidQuery, InvalidSettings, SearcherClosed, SearchError, TenantRequired
-from search.factory import build_collections, build_embedder, build_live_embedder, build_reranker, build_words
+from search.factory import build_collections, build_embedder, build_live_embedder, build_reranker, build_words, needs_extra
 from search.settings import EdgeSettings, MemorySettings, Settings, check_tenancy, checked_collection, embedder_of, section_of
 from search.system.forks import abandon, watch
 
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from search.index.retrying import Attempts, OnWait, PatientIndex
     from search.index.tenants import Tenant
     from search.ingestion.adopting import Adoption
-    from search.ingestion.reindexing import Judged, ReindexReport
+    from search.ingestion.judging import Judged
+    from search.ingestion.reindexing import ReindexReport
     from search.ingestion.run import Ingestion, IngestReport, OnChange, OnProgress, OnRejection
     from search.query.options import GroupBy, SearchOptions
     from search.query.service import SearchService
@@ -168,7 +170,7 @@ class Searcher:
                 collection may differ. This searcher goes on with them if the name is led to the new collection.
             check: compare what both collections find before; see search.ingestion.reindexing for the rest, and for errors.
             queries: sent to both.
-            judged: judgements to decide by, instead of queries.
+            judged: judgements to decide by, a search.ingestion.judging.Judged, instead of queries.
             min_overlap: the least share of the first ten documents that are the same.
             drop_unowned: leave out what names no tenant.
             only_if_needed: copy nothing, and report so (`as_is`), where the collection is as the settings want it and nothing in it
@@ -180,6 +182,9 @@ class Searcher:
         check_flags(check=check, drop_unowned=drop_unowned, only_if_needed=only_if_needed)
         if not isinstance(settings, Settings | None):
             raise InvalidSettings(f"settings is a {type(settings).__name__}; give Settings, or None for this searcher's")
+        if judged is not None:
+            with needs_extra():
+                import_module("search.evaluation.measures")  # missing, it would be missed when all is filled
         with self._parts.changing():
             wanted, now = settings or self.settings, self.settings
             _check_same_place(wanted, now)

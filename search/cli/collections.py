@@ -35,8 +35,9 @@ from search.system.terminal import note, show
 
 if TYPE_CHECKING:
     from search.ingestion.adopting import Adoption
+    from search.ingestion.judging import Judged
     from search.ingestion.pushing import Push
-    from search.ingestion.reindexing import Judged, ReindexReport
+    from search.ingestion.reindexing import ReindexReport
     from search.ingestion.report import IngestReport
 
 _MIN_OVERLAP = 0.5
@@ -263,12 +264,14 @@ def _rolled_back(searcher: Searcher, *, as_json: bool) -> None:
 
 
 def _note_left_out(done: "ReindexReport") -> None:
-    """Say what stays in the collection before."""
+    """Say what stays in the collection before, and which judgements did not count."""
     one, several = f"stays in {done.live}", f"stay in {done.live}"
     note_damage(done.damaged, done.foreign, one, several)
     note_repeated(done.repeated, one, several)
     if done.unowned:
         note(counted(done.unowned, f"passage that names no tenant {one}", f"passages that name no tenant {several}"))
+    for remark in done.check.notes if done.check else ():
+        note(f"note: {remark}")
 
 
 def _show_reindexed(name: str, done: "ReindexReport") -> None:
@@ -279,8 +282,11 @@ def _show_reindexed(name: str, done: "ReindexReport") -> None:
         given = counted(done.worded, "passage was given words where it is", "passages were given words where they are")
         show(f"{done.live}: {given}; nothing was copied, or embedded again")
         return
-    there = counted(done.ingest.unchanged, "document was", "documents were")
-    show(f"{done.new}: {counted(done.ingest.chunks, 'passage')} embedded, {there} there already")
+    embedded = f"{counted(done.ingest.chunks - done.ingest.reused, 'passage')} embedded"
+    if done.copied:
+        show(f"{done.new}: {counted(done.copied, 'passage')} copied without being embedded again, {embedded}")
+    else:
+        show(f"{done.new}: {embedded}, {counted(done.ingest.unchanged, 'document was', 'documents were')} there already")
     if done.check:
         ndcg = f", nDCG@10 {done.check.live_ndcg:.3f} → {done.check.new_ndcg:.3f}" if done.check.new_ndcg is not None else ""
         by = ", by vectors alone, since the old words cannot be made here" if done.check.retrieval == "dense" else ""
@@ -405,7 +411,7 @@ def _judged(source: Path) -> "Judged":
     with needs_extra():
         from search.evaluation.datasets import load_dataset
 
-    from search.ingestion.reindexing import Judged
+    from search.ingestion.judging import Judged
 
     dataset = load_dataset(source)
     return Judged(dataset.queries, dataset.qrels)

@@ -112,10 +112,12 @@ def checked(dataset: Dataset, known: Collection[str]) -> tuple[Dataset, list[str
         known: ids of the documents in the corpus.
 
     Raises:
-        InvalidDataset: no judged document is in the corpus.
+        InvalidDataset: no judged document is in the corpus, or none is judged.
     """
     notes = []
     judged = {document for grades in dataset.qrels.values() for document in grades}
+    if not judged:
+        raise InvalidDataset(f"{dataset.name} judges no document, so that nothing can be measured; name some that are relevant")
     if not judged & set(known):
         raise InvalidDataset(
             f"none of the {len(judged):,} judged documents of {dataset.name}, such as {min(judged)!r}, is among the "

@@ -138,7 +138,8 @@ class _Copying:
         if self.exists:
             stored, repeated = compared(self.target, revisions, dry_run=self.dry_run)
             self.repeated += repeated
-        unmoved = {one for one, standing in stored.items() if standing.state == "changed" and self.keep(one, standing)}
+        edited = {one: standing for one, standing in stored.items() if standing.revision not in {"", revisions[one]}}
+        unmoved = {one for one, standing in edited.items() if self.keep(one, standing)}
         fresh = [one for one, standing in stored.items() if standing.state != "unchanged" and one not in unmoved]
         noted = {one: {**self.noted, "generation": stored[one].generation + 1} for one in fresh}
         points = [

@@ -9,13 +9,13 @@ payload indexes are made in place.
 import re
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from heapq import nsmallest
 from typing import Any
 
-from search.documents import Document, Retrieval, SparseVector, check_strings, counted
+from search.documents import Document, Retrieval, SparseVector, check_number, check_strings, counted
 from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike
 from search.errors import IndexMismatch, InvalidQuery, ReindexRefused
@@ -27,7 +27,8 @@ from search.index.tenants import PartIndex, parts_of
 from search.ingestion.chunking import Chunker
 from search.ingestion.copying import copy
 from search.ingestion.damage import Damage, survey
-from search.ingestion.lookup import digest_of
+from search.ingestion.judging import Judged, checked_judged, measurable
+from search.ingestion.lookup import Selection, digest_of
 from search.ingestion.partwise import part_by_part
 from search.ingestion.report import Progress, together
 from search.ingestion.restoring import FIRST_PASSAGES, documents
@@ -44,14 +45,6 @@ _TOLERANCE = 0.01  # nDCG@10 that the new one may lose where there are judgement
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """Queries with judged documents: text by id, and grade by query and document."""
-
-    queries: Mapping[str, str]
-    qrels: Mapping[str, Mapping[str, int]]
-
-
-@dataclass(frozen=True, slots=True)
 class Check:
     """How the new collection answers beside the live one, by retrieval alone."""
 
@@ -63,6 +56,7 @@ class Check:
     because: str  # why not; empty if it may
     # "dense" where both were asked by vectors alone, since the live one's words cannot be made here any more:
     retrieval: Retrieval | None = None
+    notes: tuple[str, ...] = ()  # which of the judgements did not count, in words
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +73,7 @@ class ReindexReport:
     unowned: int = 0  # those that name no tenant, if they were to be left out
     repeated: int = 0  # points of the live one that repeat a passage of another, and were left out
     worded: int | None = None  # passages that were given words where they are; None where a new collection was filled
+    copied: int = 0  # passages that were copied with their vectors, before `ingest` brought what has to be embedded
     as_is: bool = False  # whether nothing differed but payload indexes, made in place: nothing was copied, `new` is the live one
 
     def to_dict(self) -> dict[str, Any]:
@@ -120,20 +115,23 @@ class Reindexing:
         Args:
             live_embedder: gives the live collection's embedder by its fingerprint; None leaves the check out.
             queries: sent to both collections, so that there are two; beginnings of documents if there are none.
-            judged: decide by nDCG@10 instead of the overlap.
-            min_overlap: with less, the name stays where it is.
+            judged: decide by nDCG@10 instead of the overlap; of them counts what is relevant and in the live collection.
+            min_overlap: with less, 0 to 1, the name stays where it is.
             only_if_needed: copy nothing where there is nothing to do, nor to compare by queries or judgements.
             attempts: carries out requests.
 
         Raises:
-            InvalidQuery: queries are no strings, or one string in their place; they stand beside judgements, or without a check.
+            InvalidQuery: queries are no strings, or one string in their place, or one is empty; they stand beside judgements, or
+                without a check; judgements are no Judged of texts and whole grades; min_overlap is no share.
+            InvalidDataset: the live collection holds no relevant document of the judgements.
             ReindexRefused: the live collection holds documents that cannot be restored whole, or names no tenant where what is
                 nobody's is to be left out.
             IndexBusy: another process writes to the collection.
             IndexFailure: the index gave up; the same call again goes on from there.
             ModelError: likewise an embedder.
         """
-        queries = check_strings(queries, "queries", "queries")
+        queries, judged = _checked_texts(queries), None if judged is None else checked_judged(judged)
+        _check_share(min_overlap)
         if judged and queries:
             raise InvalidQuery("judged and queries both say what to compare by; leave out one of them")
         if live_embedder is None and (judged or queries):
@@ -151,17 +149,19 @@ class Reindexing:
             made = self.collections.open(new_name, self.storage, purpose, like=info.name)
             with closing(PatientIndex(made, attempts)) as new:
                 live.ensure(live_spec, create=False)
+                judged, notes = (judged, ()) if judged is None else self._measurable(live, judged)
                 with live.claimed():  # what came in meanwhile would be missing
                     damage = survey(live, repeated=True)
                     unowned = self._unowned(live)
-                    report = self._filled(live, new, live_spec, damage)
+                    report, copied = self._filled(live, new, live_spec, damage)
                     check = None
                     if old_embedder is not None:
-                        check = self._checked(live, new, old_embedder, judged or self._asked(live, queries), min_overlap)
+                        asked = judged or self._asked(live, queries)
+                        check = replace(self._checked(live, new, old_embedder, asked, min_overlap), notes=notes)
                     if switched := check is None or check.passed:
                         attempts(lambda: self.collections.switch(self.name, new_name))
         left_out = (damage.damaged, damage.foreign, unowned, len(damage.repeated))
-        return ReindexReport(info.name, new_name, report, check, switched, *left_out)
+        return ReindexReport(info.name, new_name, report, check, switched, *left_out, copied=copied)
 
     def _of_ours(self, info: CollectionInfo) -> CollectionSpec:
         if info.spec is None:
@@ -206,13 +206,19 @@ class Reindexing:
             )
         return unowned
 
-    def _filled(self, live: VectorIndex, new: VectorIndex, spec: CollectionSpec, damage: Damage) -> IngestReport:
-        """Bring the documents over; those of each tenant by themselves, since another one's may have the same ids."""
+    def _filled(self, live: VectorIndex, new: VectorIndex, spec: CollectionSpec, damage: Damage) -> tuple[IngestReport, int]:
+        """Bring the documents over; those of each tenant by themselves, since another one's may have the same ids.
+
+        Returns:
+            What became of them, and how many passages were copied with their vectors.
+        """
         alike = _digest_of(spec) == _digest_of(self.spec)
+        copied: list[int] = []
 
         def brought(live: VectorIndex, new: VectorIndex) -> IngestReport:
             if alike and self._cut_alike(live):
-                copy(live, new, self.spec, sync=True, on_progress=self.on_progress, damage=damage, words=self.words)
+                done = copy(live, new, self.spec, sync=True, on_progress=self.on_progress, damage=damage, words=self.words)
+                copied.append(done.chunks)
             new.ensure(self.spec, create=True)  # though there be no document: the name is led to it
             report = self._ingestion(new).run(documents(live), sync=True, max_delete=sys.maxsize)
             if report.rejected:
@@ -222,9 +228,11 @@ class Reindexing:
                 )
             return report
 
-        if not self.spec.tenant:
-            return brought(live, new)
-        return part_by_part(live, new, self.spec, brought, unowned=not self.drop_unowned)
+        if self.spec.tenant:
+            report = part_by_part(live, new, self.spec, brought, unowned=not self.drop_unowned)
+        else:
+            report = brought(live, new)
+        return report, sum(copied)
 
     def _alike(self, live: CollectionSpec) -> bool:
         """Whether the settings want the live collection to be what it is, but for words and storage."""
@@ -244,6 +252,11 @@ class Reindexing:
         """What both collections are asked: the queries, or beginnings of documents."""
         texts = queries or sampled(self._compared(live))
         return Judged({str(number): text for number, text in enumerate(texts)}, {})
+
+    def _measurable(self, live: VectorIndex, judged: Judged) -> tuple[Judged, tuple[str, ...]]:
+        """What of the judgements names documents of the live collection, and what does not, in words."""
+        ids = sorted({document for grades in judged.qrels.values() for document in grades})
+        return measurable(judged, frozenset(Selection(ids, None).among(self._compared(live)) if ids else ()))
 
     def _worded(self, live: VectorIndex, spec: CollectionSpec) -> ReindexReport | None:
         """Add words to the live collection; None if that is not possible, or would not be all there is to do."""
@@ -426,6 +439,19 @@ def sampled(index: VectorIndex) -> list[str]:
     these = {"must": [*FIRST_PASSAGES["must"], {"key": "document_id", "match": {"any": chosen}}]}
     texts = (str(record.payload["text"]) for record in passages(index.scroll(these, ["text"]), ["text"]))
     return sorted(" ".join(text.split()[:_WORDS]) for text in texts if text.strip())
+
+
+def _checked_texts(queries: Sequence[str]) -> list[str]:
+    texts = check_strings(queries, "queries", "queries")
+    if (empty := next((number for number, text in enumerate(texts) if not text.strip()), None)) is not None:
+        raise InvalidQuery(f"queries[{empty}] is empty, so that nothing can be compared by it; leave it out")
+    return texts
+
+
+def _check_share(min_overlap: Any) -> None:
+    check_number("min_overlap", min_overlap)
+    if not 0 <= min_overlap <= 1:
+        raise InvalidQuery(f"min_overlap is {min_overlap:g}; give a share of the first documents from 0 to 1, such as 0.5")
 
 
 def _digest_of(spec: CollectionSpec) -> str:

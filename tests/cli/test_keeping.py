@@ -64,7 +64,8 @@ def test_reindexing_does_nothing_where_nothing_differs(engine: dict[str, Any], n
     done = as_json("reindex", **engine)
     assert (done["live"], done["new"], done["as_is"], done["ingest"]["unchanged"]) == (first, first, True, 2)
     assert [one["name"] for one in as_json("collections", "list", **engine)["collections"]] == [first]
-    assert search("reindex", "--anew", **engine).stdout.startswith("documents.v2: ")
+    anew = search("reindex", "--anew", **engine).stdout.splitlines()[0]
+    assert anew == "documents.v2: 2 passages copied without being embedded again, 0 passages embedded"
     differing = {
         "documents.v3": {"SEARCH_CHUNKING__TOKENS": "16", "SEARCH_CHUNKING__OVERLAP": "0"},
         "documents.v4": {"SEARCH_STORAGE__HNSW_M": "24"},
@@ -113,6 +114,15 @@ def test_judgements_decide(engine: dict[str, Any], notes: Path, model_folder: Pa
     worse = {**engine, "SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-cls")}
     refused = search("reindex", "--judged", judged, **worse, status=None)
     assert ("stays with documents.v2: nDCG@10 falls from 1.000 to" in refused.stderr) == (refused.returncode == 1)
+    judged.write_text(json.dumps({"query": "What barks?", "relevant": ["notes/dogs.md", "notes/gone.md"]}) + "\n")
+    told = search("reindex", "--judged", judged, **engine, SEARCH_CHUNKING__TOKENS="100").stderr
+    assert "note: 1 of 2 relevant documents is not in the collection and did not count, such as 'notes/gone.md'\n" in told
+    for labels, why in (
+        ({"relevant": []}, "name no relevant document"),
+        ({"relevant": ["gone"]}, "none of the 1 relevant document"),
+    ):
+        judged.write_text(json.dumps({"query": "What barks?", **labels}) + "\n")
+        assert why in error("reindex", "--judged", judged, **engine)
 
 
 def test_mistakes(engine: dict[str, Any], notes: Path, tmp_path: Path) -> None:

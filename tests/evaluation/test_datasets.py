@@ -140,6 +140,8 @@ def test_what_is_remarkable_is_told() -> None:
     assert checked(Dataset("pets", "all", (), {"q": "a"}, {"q": {"cat": 1}}), {"cat"})[1] == []
     with pytest.raises(InvalidDataset, match="none of the 3 judged documents of pets, such as 'cat', is among the 1 document"):
         checked(Dataset("pets", "all", (), queries, qrels), {"x"})
+    with pytest.raises(InvalidDataset, match="pets judges no document"):
+        checked(Dataset("pets", "all", (), {"q": "a"}, {"q": {}}), {"x"})
 
 
 INVALID: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]], str, str]] = {

@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -23,15 +24,18 @@ from search.errors import (
     IndexBusy,
     IndexMismatch,
     IndexRejected,
+    InvalidInput,
     InvalidQuery,
     InvalidSettings,
+    MissingExtra,
     ModelNotFound,
     ReindexRefused,
 )
 from search.index.contract import CollectionSpec, Point
 from search.index.edge.collections import EdgeCollections
 from search.ingestion.copying import copy
-from search.ingestion.reindexing import Judged, lead, roll_back
+from search.ingestion.judging import Judged
+from search.ingestion.reindexing import lead, roll_back
 from search.ingestion.restoring import documents
 from search.ingestion.run import Ingestion
 from search.searcher import Searcher, open_search
@@ -203,6 +207,7 @@ def test_other_storage_alone_embeds_nothing(settings: Callable[..., Settings], m
         assert (report.switched, report.check.overlap) == (True, 1.0)
         assert held(searcher) == given
         info = searcher.collections.info("documents")
+        assert (report.copied, report.ingest.chunks) == (info.points, 0)
         assert info.details["storage"]["hnsw_m"] == 32
 
 
@@ -230,6 +235,78 @@ def test_judgements_decide(settings: Callable[..., Settings]) -> None:
         assert report.check.new_ndcg is not None
         assert report.check.new_ndcg < 0.9
         assert (report.switched, report.check.because) == (False, f"nDCG@10 falls from 1.000 to {report.check.new_ndcg:.3f}")
+
+
+def test_judgements_count_as_far_as_they_name_documents_that_are_there(settings: Callable[..., Settings]) -> None:
+    """Else a fall would be divided by all that nobody can find, or nothing would be measured at all."""
+    with open_search(settings()) as searcher:
+        given = filled(searcher)
+        queries = {one: document.text[-60:] for one, document in list(given.items())[:4]}
+        found = {one: searcher.search(text, limit=10, depth=50, group_by="document").hits for one, text in queries.items()}
+        as_before = {one: {hit.document_id: 1 for hit in hits[:3]} for one, hits in found.items()}
+        absent = {f"absent {number}": {"gone": 1} for number in range(500)}
+        judged = Judged(
+            queries | dict.fromkeys(absent, "Cats") | {"blank": " "},
+            as_before | absent | {"0": {**as_before["0"], "lost": 2}, "blank": {"1": 1}},
+        )
+        report = searcher.reindex(settings("embedder-cls"), judged=judged)
+        assert report.check
+        assert report.check.live_ndcg == pytest.approx(1)
+        assert (report.check.queries, report.switched) == (4, False)
+        relevant = len({one for grades in judged.qrels.values() for one in grades})
+        assert report.check.notes == (
+            f"2 of {relevant} relevant documents are not in the collection and did not count, such as 'gone'",
+            "501 of 505 judged queries had no relevant document there, or no text, and did not count, such as 'absent 0'",
+        )
+
+
+UNUSABLE: dict[str, tuple[dict[str, Any], str]] = {
+    "a dict": ({"judged": {"q": "Cats"}}, r"judged is a dict; give search\.ingestion\.judging\.Judged"),
+    "an empty dict": ({"judged": {}}, "judged is a dict"),
+    "nothing": ({"judged": Judged({}, {})}, "the judgements name no relevant document"),
+    "nothing relevant": ({"judged": Judged({"q": "Cats"}, {"q": {"1": 0}})}, "the judgements name no relevant document"),
+    "queries without text": ({"judged": Judged({"q": "Cats"}, {"z": {"1": 1}})}, "1 judged query has no text, such as 'z'"),
+    "other documents": (
+        {"judged": Judged({"q": "Cats"}, {"q": {"nope": 1, "1": 0}})},
+        "none of the 1 relevant document of the judgements, such as 'nope', is in the collection",
+    ),
+    "empty queries": ({"judged": Judged({"q": " "}, {"q": {"1": 1}})}, "every query with a relevant document .* is empty"),
+    "half a grade": ({"judged": Judged({"q": "Cats"}, {"q": {"1": 1.5}})}, "the grade of '1' for 'q' is 1.5; give a whole number"),  # type: ignore[dict-item]
+    "a grade that is a table": ({"judged": Judged({"q": "Cats"}, {"q": {"1": 10**9}})}, "is 1,000,000,000; grades are up to 1,000"),
+    "a list of grades": ({"judged": Judged({"q": "Cats"}, {"q": ["1"]})}, r"judged\.qrels\['q'\] is a list"),  # type: ignore[dict-item]
+    "a list of queries": ({"judged": Judged(["Cats"], {})}, r"judged\.queries is a list"),  # type: ignore[arg-type]
+    "numbers as queries": ({"judged": Judged({"q": 1}, {})}, r"judged\.queries\[1\] is a int"),  # type: ignore[dict-item]
+    "an empty query": ({"queries": ["Cats", " "]}, r"queries\[1\] is empty"),
+    **{
+        f"an overlap of {share}": ({"min_overlap": share}, f"min_overlap is {told}; give a")
+        for share, told in [(5, "5"), (-1, "-1"), (float("nan"), "nan"), ("x", "a str"), (True, "a bool"), (None, "a NoneType")]
+    },
+}
+
+
+@pytest.mark.parametrize("asked", UNUSABLE.values(), ids=UNUSABLE)
+def test_what_nothing_can_be_compared_by_is_refused_before_anything_is_filled(
+    asked: tuple[dict[str, Any], str], tmp_path: Path, model_folder: Path
+) -> None:
+    models: dict[str, Any] = {"embedder": {"model": str(model_folder / "embedder-mean")}, "reranker": {"kind": "none"}}
+    arguments, told = asked
+    with open_search(Settings(data_dir=tmp_path, **models)) as searcher:
+        searcher.ingest([Document("1", "Cats sleep.")])
+        with pytest.raises(InvalidInput, match=told):
+            searcher.reindex(Settings(data_dir=tmp_path, **models, chunking={"tokens": 20, "overlap": 0}), **arguments)
+        assert searcher.collections.names() == ["documents"]
+
+
+def test_judgements_without_what_measures_them_are_refused_at_once(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pytrec_eval", None)
+    monkeypatch.delitem(sys.modules, "search.evaluation.measures", raising=False)
+    with open_search(settings()) as searcher:
+        filled(searcher, 1)
+        with pytest.raises(MissingExtra, match="pytrec_eval is not installed"):
+            searcher.reindex(judged=Judged({"q": "Cats"}, {"q": {"0": 1}}))
+        assert searcher.collections.names() == [searcher_first(searcher)]
 
 
 def test_what_to_compare_by_is_said_once(settings: Callable[..., Settings]) -> None:

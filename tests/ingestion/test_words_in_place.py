@@ -22,7 +22,7 @@ from search.index.contract import LEXICAL, CollectionSpec, Point
 from search.index.server.conversion import noted
 from search.index.server.index import QdrantIndex
 from search.index.server.words import AddedWords
-from search.ingestion.reindexing import Judged
+from search.ingestion.judging import Judged
 from search.searcher import Searcher, open_search
 from search.settings import Settings
 
