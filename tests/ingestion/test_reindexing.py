@@ -268,7 +268,7 @@ UNUSABLE: dict[str, tuple[dict[str, Any], str]] = {
     "queries without text": ({"judged": Judged({"q": "Cats"}, {"z": {"1": 1}})}, "1 judged query has no text, such as 'z'"),
     "other documents": (
         {"judged": Judged({"q": "Cats"}, {"q": {"nope": 1, "1": 0}})},
-        "none of the 1 relevant document of the judgements, such as 'nope', is in the collection",
+        "none of the 1 relevant documents of the judgements, such as 'nope', is in the collection",
     ),
     "empty queries": ({"judged": Judged({"q": " "}, {"q": {"1": 1}})}, "every query with a relevant document .* is empty"),
     "half a grade": ({"judged": Judged({"q": "Cats"}, {"q": {"1": 1.5}})}, "the grade of '1' for 'q' is 1.5; give a whole number"),  # type: ignore[dict-item]
@@ -553,6 +553,9 @@ def test_a_copy_takes_the_newest_version_that_is_whole(settings: Callable[..., S
         assert (report.unchanged, report.changed, report.removed, report.rejected) == (2, 0, 0, 1)
         assert report.rejections[0].document_id == "2"
         assert contents(target) == before
+        target.delete(ids=[next(record.id for record in target.scroll() if record.payload["document_id"] == "0")])
+        report = copy(searcher.index, target, spec, keep=lambda *_: True)  # what is not whole is nobody's edit
+        assert (report.changed, report.kept, contents(target)) == (1, 0, before)
         target.close()
 
 
