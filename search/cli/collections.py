@@ -239,10 +239,8 @@ def reindex(
     _note_left_out(done)
     print_report(done, lambda done: _show_reindexed(settings.collection, done), as_json=as_json)
     if not done.switched and done.check:
-        note(
-            f"search: {settings.collection} stays with {done.live}: {done.check.because}; look into it, "
-            "or lower --min-overlap and run it again",
-        )
+        anyway = "lower --min-overlap and run it again" if judged is None else "run it again with --no-check instead of --judged"
+        note(f"search: {settings.collection} stays with {done.live}: {done.check.because}; look into it, or {anyway}")
         raise typer.Exit(1)
 
 

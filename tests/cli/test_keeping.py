@@ -114,6 +114,7 @@ def test_judgements_decide(engine: dict[str, Any], notes: Path, model_folder: Pa
     worse = {**engine, "SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-cls")}
     refused = search("reindex", "--judged", judged, **worse, status=None)
     assert ("stays with documents.v2: nDCG@10 falls from 1.000 to" in refused.stderr) == (refused.returncode == 1)
+    assert ("or run it again with --no-check instead of --judged" in refused.stderr) == (refused.returncode == 1)
     judged.write_text(json.dumps({"query": "What barks?", "relevant": ["notes/dogs.md", "notes/gone.md"]}) + "\n")
     told = search("reindex", "--judged", judged, **engine, SEARCH_CHUNKING__TOKENS="100").stderr
     assert "note: 1 of 2 relevant documents is not in the collection and did not count, such as 'notes/gone.md'\n" in told
