@@ -360,6 +360,19 @@ def test_addresses_that_nobody_copied_from_the_page(page: Page, served: Served) 
     assert response.status == 200
 
 
+def test_the_other_order_leaves_the_focus_on_its_passage(page: Page, served: Served) -> None:
+    page.goto(f"{served.url}/?q=What+animals+sleep+in+the+day")
+    expect(page.locator("#results > li")).to_have_count(4)
+    for _ in range(2):
+        page.keyboard.press("ArrowDown")
+    focused = page.evaluate("document.activeElement.dataset.document")
+    assert focused == shown(page)[1]
+    for order in ("retrieval", "reranked"):
+        page.keyboard.press("r")
+        expect(page.get_by_label(order, exact=True)).to_be_checked()
+        assert page.evaluate("document.activeElement.dataset.document") == focused
+
+
 SEEN = """() => {
     const at = document.activeElement.querySelector("h2").getBoundingClientRect();
     return document.activeElement.contains(document.elementFromPoint(at.x + at.width / 2, at.y + at.height / 2));
@@ -556,6 +569,25 @@ def test_answers_that_are_not_the_services_are_told_as_such(page: Page, served: 
     page.get_by_role("searchbox").press("Enter")
     expect(page.locator("#status")).to_contain_text("asking again in 2 s")
     expect(page.locator("#status")).to_contain_text("4 passages")
+
+
+PHONE = {"has_touch": True, "is_mobile": True, "viewport": {"width": 320, "height": 700}}
+ZOOMED = {"viewport": {"width": 640, "height": 360}}  # of 1280 to 720, at 200 %
+
+
+@pytest.mark.parametrize("page", [{"viewport": {"width": 320, "height": 180}}, ZOOMED, PHONE], indirect=True)
+def test_names_without_an_end_stay_within_narrow_screens(page: Page, settings: Settings) -> None:
+    name = "y" * 100
+    with serving(settings, lambda searcher: searcher.beside(name).ingest([NOTES[0]])) as served:
+        for query in (f"q=cats&collection={name}", f"q=cats&collection={'z' * 200}", f"q={'x' * 300}&collection={name}"):
+            page.goto(f"{served.url}/?{query}")
+            expect(page.get_by_label("Collection")).to_be_visible()
+            expect(page.locator("#status")).to_contain_text(re.compile("passage|no collection"))
+            assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), query
+        expect(page.locator("#account")).to_contain_text("rerank")
+        page.evaluate(f"document.querySelector('#account').textContent = '{name}'")  # a model may be called so
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        expect(page.locator("footer")).to_be_visible(visible=not page.evaluate("matchMedia('(hover: none)').matches"))
 
 
 VIEWS = [

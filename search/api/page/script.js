@@ -112,7 +112,9 @@ function show() {
   const by = reranked() ? (hit) => hit.rank : (hit) => hit.retrieval_rank;
   const hits = [...answer.hits].sort((one, other) => by(one) - by(other));
   const words = terms(answer.query);
-  results.replaceChildren(...hits.map((hit, at) => shown(hit, at + 1, words)));
+  const at = results.contains(document.activeElement) ? document.activeElement.closest("li").dataset : null;
+  results.replaceChildren(...hits.map((hit, place) => shown(hit, place + 1, words)));
+  if (at) [...results.children].find((one) => one.dataset.document === at.document && one.dataset.rank === at.rank)?.focus();
   const because = answer.empty_because || "nothing was found";
   const count = hits.length === 0 ? `${because[0].toUpperCase()}${because.slice(1)}.` : counted(hits.length, "passage");
   const notes = [answer.rerank_status === "full" ? "" : `reranking: ${answer.rerank_status}, ${answer.reason}`, ...answer.warnings];
