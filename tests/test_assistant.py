@@ -317,7 +317,7 @@ def test_a_service_that_retrieves_few_passages(settings: Settings, most: int) ->
                     found = await called(assistant, tool, query="What sings at dawn?", **given)
                     assert len(found.get("sources") or found["passages"]) == 4
                     wanted = given.get("limit", 20)
-                    told = f"depth is {wanted}; this service retrieves {most} at most; these are as many as it gives unasked"
+                    told = f"limit is {wanted}; this service retrieves {most} at most; these are as many as it gives unasked"
                     assert told in found["notes"]
                 found = await called(assistant, "search", query="What sings at dawn?", limit=8)
                 assert (len(found["passages"]), found["notes"]) == (8, [])

@@ -269,11 +269,13 @@ class Service:
         With `let_in` it belongs to a request that was let in before, and is not refused for overload.
         """
         limit = options.limit or self.limit
-        depth = options.depth or max(self.depth, limit)
+        asked = options.depth
+        depth = asked or max(self.depth, limit)
         options = replace(options, limit=limit, depth=depth).by(self.settings)
         budget_ms = options.budget_ms
         if depth > self.limits.max_depth:
-            raise Refused(422, "InvalidQuery", f"depth is {depth}; this service retrieves {self.limits.max_depth} at most")
+            name = "limit" if asked is None else "depth"  # which says how deep, if nothing else does
+            raise Refused(422, "InvalidQuery", f"{name} is {depth}; this service retrieves {self.limits.max_depth} at most")
         arrived = time.perf_counter()
 
         def work() -> SearchResult:

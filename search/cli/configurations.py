@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from search.errors import InvalidQuery, InvalidSettings
+from search.errors import InvalidSettings
 from search.factory import build_reranker, needs_extra
 from search.query.options import SearchOptions
 from search.settings import CausalSettings, ChatSettings, CrossEncoderSettings, NoReranker, Settings, shown_changes, varied
@@ -40,7 +40,8 @@ def configurations(
     with needs_extra():
         from search.evaluation.runs import Configuration
 
-    _check_depths(depths)
+    for depth in depths:
+        SearchOptions(depth=depth)
     wanted = [("", {"depth": str(depth)}) for depth in dict.fromkeys([*depths, *further])]
     for words in dict.fromkeys(others):
         changes = changes_of(words)
@@ -71,13 +72,6 @@ def configurations(
             weight = getattr(chosen.reranker, "weight", None)
             compared.append(Configuration(name, reranker, chosen.depth, weight, retrieval, extra))
     return compared
-
-
-def _check_depths(depths: Sequence[int]) -> None:
-    for depth in depths:
-        if depth < 1:
-            raise InvalidQuery(f"depth is {depth}; rerank at least 1 candidate")
-        SearchOptions(depth=depth)  # which knows a most
 
 
 def changes_of(words: str) -> dict[str, str]:

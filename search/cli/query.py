@@ -307,7 +307,7 @@ def explain(
         settings = varied(settings, wanted)
     deep = settings.depth if depth is None else depth
     query = text or ""
-    asked = _asked(settings, query, limit=deep or 1, depth=deep, filter=filter, retrieval=retrieval)
+    asked = _asked(settings, query, limit=deep, depth=deep, filter=filter, retrieval=retrieval)
     with open_search(settings) as searcher:
         result = searcher.search(query, **asked)
     if save:

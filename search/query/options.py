@@ -77,14 +77,17 @@ class SearchOptions:
 
     def _problem(self) -> str:
         group_by: Any = self.group_by
-        if self.limit is not None and self.limit < 1:
-            return f"limit is {self.limit}; ask for at least 1 hit"
-        for name in ("limit", "depth"):
-            if (getattr(self, name) or 0) > _MOST:
+        for name, least in (("depth", "rerank at least 1 candidate"), ("limit", "ask for at least 1 hit")):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                return f"{name} is {value}; {least}"
+            if value is not None and value > _MOST:
                 return f"{name} is more than {_MOST:,}, which no engine is asked for; give less"
-        if self.depth is not None and self.depth < (self.limit or 1):
-            least = self.limit or 1
-            return f"depth {self.depth} is less than limit {least}; raise depth, the number of candidates that hits are chosen from"
+        if self.depth is not None and self.limit is not None and self.depth < self.limit:
+            return (
+                f"depth {self.depth} is less than limit {self.limit}; raise depth, the number of candidates that hits are chosen "
+                "from, or lower limit"
+            )
         if self.budget_ms is not None and not 0 < self.budget_ms < math.inf:
             return f"budget_ms is {self.budget_ms:g}; give a positive number of milliseconds, or none"
         if self.min_score is not None and not 0 <= self.min_score <= 1:

@@ -9,6 +9,7 @@ from typing import Any
 
 from search.documents import Hit, SearchResult
 from search.errors import InvalidQuery
+from search.query.options import SearchOptions
 from search.query.ranking import Ranking, rank
 from search.reranking.contract import Reranker
 from search.system.files import check_writable, open_regular, writing
@@ -111,8 +112,7 @@ def replay(file: Path, reranker: Reranker, depth: int | None, embedder: str) -> 
     saved = _read(file)
     query, hits = saved.query, sorted(saved.hits, key=lambda hit: hit.retrieval_rank)
     account = {name: getattr(saved, name) for name in _ACCOUNT}
-    if depth is not None and depth < 1:
-        raise InvalidQuery(f"depth is {depth}; rerank at least 1 candidate")
+    SearchOptions(depth=depth)
     notes = []
     if account["embedder"] != embedder:
         notes.append(f"the candidates were retrieved by {account['embedder']}, not by {embedder}; only the order is another")

@@ -72,7 +72,7 @@ def test_what_is_not_asked_for_is_never_too_much(settings: Settings) -> None:
         assert len(few.http.post("/v1/context", json={"query": "cats"}).raise_for_status().json()["sources"]) == 2
         searches = [{"query": "cats"}, {"query": "birds", "limit": 3}]
         told = few.http.post("/v1/search/batch", json={"searches": searches}).raise_for_status().json()["results"]
-        assert (len(told[0]["hits"]), told[1]["error"]["message"]) == (2, "depth is 3; this service retrieves 2 at most")
+        assert (len(told[0]["hits"]), told[1]["error"]["message"]) == (2, "limit is 3; this service retrieves 2 at most")
 
 
 def test_a_batch_answers_each_as_by_itself(served: Served) -> None:
@@ -104,7 +104,22 @@ def test_the_searches_of_a_batch_have_a_limit_together(settings: Settings) -> No
         ("POST", "/v1/search", {}, 422, "InvalidRequest", "query: Field required"),
         ("POST", "/v1/search", {"query": " "}, 422, "InvalidQuery", "the query is empty"),
         ("POST", "/v1/search", {"query": "x", "limit": 5, "depth": 2}, 422, "InvalidQuery", "depth 2 is less than limit 5"),
-        ("POST", "/v1/search", {"query": "x", "depth": 10_000}, 422, "InvalidQuery", "retrieves 200 at most"),
+        (
+            "POST",
+            "/v1/search",
+            {"query": "x", "depth": 10_000},
+            422,
+            "InvalidQuery",
+            "depth is 10000; this service retrieves 200 at most",
+        ),
+        (
+            "POST",
+            "/v1/search",
+            {"query": "x", "limit": 3_000},
+            422,
+            "InvalidQuery",
+            "limit is 3000; this service retrieves 200 at most",
+        ),
         ("POST", "/v1/search", {"query": "x", "surprise": 1}, 422, "InvalidRequest", "surprise: Extra inputs"),
         ("POST", "/v1/search", {"query": "x", "filter": {"must": [{"key": "price"}]}}, 422, "UnsupportedFilter", ""),
         ("POST", "/v1/search", {"query": "\ud800"}, 422, "", ""),

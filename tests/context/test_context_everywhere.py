@@ -85,7 +85,7 @@ def test_what_cannot_be_is_one_line(folder: Path) -> None:
     )
     assert "the query is empty" in wrong("context", " ", *where)
     assert "limit is 0; ask for at least 1 hit" in wrong("context", QUESTION, "--limit", 0, *where)
-    assert "depth 0 is less than limit 20" in wrong("context", QUESTION, "--depth", 0, *where)
+    assert "depth is -1; rerank at least 1 candidate" in wrong("context", QUESTION, "--depth", -1, *where)
     assert search("context", QUESTION, "--form", "html", *where, status=2).stdout == ""
 
 

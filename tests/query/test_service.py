@@ -362,6 +362,7 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "half a surrogate pair": ({"query": "caf\udce9"}, "surrogate"),
     "limit 0": ({"limit": 0}, "limit is 0"),
     "negative limit": ({"limit": -3}, "limit is -3"),
+    "negative depth": ({"depth": -1}, "depth is -1; rerank at least 1 candidate"),
     "depth below limit": ({"limit": 5, "depth": 4}, "depth 4 is less than limit 5"),
     "budget 0": ({"budget_ms": 0}, "budget_ms is 0"),
     "budget that is not a number": ({"budget_ms": math.nan}, "budget_ms is nan"),
