@@ -28,6 +28,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
@@ -71,6 +72,7 @@ from search.settings.sections import (
     StorageSettings,
     checked_tenant,
     shown_value,
+    true_is_no_number,
 )
 from search.system.caches import CACHE
 from search.system.files import replace_file
@@ -193,6 +195,7 @@ class Settings(BaseSettings):
         env_prefix="SEARCH_",
         env_nested_delimiter="__",
         extra="forbid",
+        allow_inf_nan=False,
         frozen=True,
         hide_input_in_errors=True,  # it may be a key
         nested_model_default_partial_update=True,
@@ -236,6 +239,8 @@ class Settings(BaseSettings):
     budget_ms: PositiveFloat | None = Field(
         None, description="Time for a search; what is not reranked by then keeps retrieval order."
     )
+
+    _numbers = model_validator(mode="before")(true_is_no_number)
 
     @field_validator("model_cache", mode="before")
     @classmethod

@@ -1,6 +1,7 @@
 """What is wrong with settings? In words: the setting by its name, where it was said, and what was likely meant."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, get_args
 
@@ -21,8 +22,17 @@ def problems(error: ValidationError, root: type[BaseModel], places: Sequence[Pla
     return "; ".join(_problem((*within, *map(str, fault["loc"])), fault, root, places) for fault in faults)
 
 
+@dataclass(frozen=True)
+class _Section:
+    """Which names a section has and, where it may be of several kinds, those of each and the setting that says of which it is."""
+
+    names: Sequence[str] = ()
+    kinds: Mapping[str, Iterable[str]] = field(default_factory=dict)
+    chooser: str = ""
+
+
 def _problem(loc: tuple[str, ...], fault: Any, root: type[BaseModel], places: Sequence[Place]) -> str:
-    name, siblings = _resolved(loc, root)
+    name, section = _resolved(loc, root)
     if fault["type"] == "union_tag_invalid":
         name.append(fault["ctx"]["discriminator"].strip("'"))
     dotted = ".".join(name)
@@ -30,33 +40,60 @@ def _problem(loc: tuple[str, ...], fault: Any, root: type[BaseModel], places: Se
     where = f" (in {place.replace(VARIABLE, '__'.join(name).upper())})" if place else ""
     match fault["type"]:
         case "extra_forbidden":
-            close = get_close_matches(name[-1], siblings, 1)
-            meant = f"did you mean {'.'.join([*name[:-1], close[0]])}?" if close else f"there are {', '.join(siblings)}"
-            return f"{dotted}{where} is no setting ({meant})"
+            return f"{dotted}{where} {_unknown(name[:-1], name[-1], section)}"
         case "union_tag_invalid":
             kinds = fault["ctx"]["expected_tags"].replace("'", "")
             return f"{dotted}{where}: there is no {fault['ctx']['tag']!r:.100}; there are {kinds}"
         case "missing":
             return f"{dotted} is missing"
+        case "int_parsing" | "int_type" | "int_from_float":
+            return f"{dotted}{where} is to be a whole number"
+        case "float_parsing" | "float_type":
+            return f"{dotted}{where} is to be a number"
+        case "tuple_type" | "frozen_set_type":
+            return f'{dotted}{where} is to be a list, such as ["one", "two"]'
+        case "dict_type" | "model_type" | "model_attributes_type":
+            return f'{dotted}{where} is to be a table, such as {{"name": "value"}}'
         case _:
             return f"{dotted}{where}: {fault['msg'].removeprefix('Value error, ')}"
 
 
-def _resolved(loc: tuple[str, ...], root: type[BaseModel]) -> tuple[list[str], list[str]]:
-    """A setting's name as it is written, without the kinds that pydantic puts between, and all names beside it."""
-    name, models = [], [root]
+def _unknown(within: list[str], name: str, section: _Section) -> str:
+    """What is wrong with a name that a section does not have; it may be of another kind of the section."""
+    others = sorted({other for names in section.kinds.values() for other in names})
+    near = [name] if name in others else get_close_matches(name, section.names, 1) or get_close_matches(name, others, 1)
+    if not near:
+        return f"is no setting (there are {', '.join(section.names)})"
+    meant = ".".join([*within, near[0]])
+    if near[0] in section.names:
+        return f"is no setting (did you mean {meant}?)"
+    chooser = [*within, section.chooser]
+    kinds = [kind for kind, names in section.kinds.items() if near[0] in names]
+    owner = f"{'.'.join(chooser)} = " + " or ".join(f'"{kind}"' for kind in kinds)
+    if near[0] != name:
+        return f"is no setting (did you mean {meant}, of {owner}?)"
+    variable = f"set that, too (SEARCH_{'__'.join(chooser).upper()}={kinds[0]})"
+    return f"belongs to {owner}; {variable if len(kinds) == 1 else 'set one of these, too'}"
+
+
+def _resolved(loc: tuple[str, ...], root: type[BaseModel]) -> tuple[list[str], _Section]:
+    """A setting's name as it is written, without the kinds that pydantic puts between, and the section that it stands in."""
+    name: list[str] = []
+    models, kinds, chooser, section = [root], [root], "", _Section()
     for part in loc:
-        siblings = sorted({field for model in models for field in model.model_fields})
+        names = sorted({field for model in models for field in model.model_fields})
         of_kind = [model for model in models if any(field.default == part for field in model.model_fields.values())]
-        if part not in siblings and of_kind and len(models) > 1:
+        if part not in names and of_kind and len(models) > 1:
             models = of_kind
             continue
         name.append(part)
-        if part in siblings:
-            models = [
-                one for model in models if part in model.model_fields for one in models_in(model.model_fields[part].annotation)
-            ]
-    return name, siblings if loc else []
+        by_kind = {str(model.model_fields[chooser].default): model.model_fields for model in kinds} if chooser else {}
+        section = _Section(names, by_kind, chooser)
+        if part in names:
+            fields = [model.model_fields[part] for model in models if part in model.model_fields]
+            models = kinds = [one for field in fields for one in models_in(field.annotation)]
+            chooser = str(fields[0].discriminator or "")
+    return name, section
 
 
 def models_in(annotation: Any) -> Iterable[type[BaseModel]]:

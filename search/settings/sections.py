@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -54,8 +54,23 @@ def shown_value(value: Any) -> Any:
     return without_secrets(value) if isinstance(value, str) and "://" in value else value
 
 
+def true_is_no_number(cls: type[BaseModel], values: Any) -> Any:
+    """What is said of settings, with the word for a truth where a number is wanted: Python would take it for 0 or 1."""
+    if not isinstance(values, dict):
+        return values
+    numbers = {name for name, field in cls.model_fields.items() if _is_number(field.annotation)}
+    return {name: str(value).lower() if isinstance(value, bool) and name in numbers else value for name, value in values.items()}
+
+
+def _is_number(annotation: Any) -> bool:
+    """Whether a setting of a type may be a number, and no truth."""
+    kinds = {annotation, *(get_args(one)[0] if get_origin(one) is Annotated else one for one in get_args(annotation))}
+    return bool(kinds & {int, float}) and bool not in kinds
+
+
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)  # which may be a key
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)  # which may be a key
+    _numbers = model_validator(mode="before")(true_is_no_number)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """As pydantic shows a value, but no password in a URL."""
@@ -398,7 +413,7 @@ class KeySettings(_Section):
 class ServiceSettings(_Section):
     """How `search serve` listens, and what it refuses."""
 
-    host: str = Field("127.0.0.1", description="The address; any but this machine's own needs keys.")
+    host: str = Field("127.0.0.1", min_length=1, description="The address; any but this machine's own needs keys.")
     port: int = Field(8000, ge=0, le=65535, description="0: any that is free.")
     api_keys: dict[str, KeySettings] = Field({}, description="By name. Without any, whoever reaches the port may do everything.")
     hosts: frozenset[str] = Field(frozenset(), description="Names that clients call it by, besides localhost.")

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 import os
 import subprocess
 import sys
@@ -82,6 +83,18 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "weight above one": ({"reranker": {"kind": "cross-encoder", "weight": 1.5}}, "weight"),
     "device": ({"device": "tpu"}, "device"),
     "collection that is a path": ({"collection": "../other"}, "collection"),
+    "truth for a whole number": ({"depth": True}, "depth is to be a whole number"),
+    "truth for a number": ({"budget_ms": True}, "budget_ms is to be a number"),
+    "truth for a number inside": ({"service": {"port": True}}, r"service\.port is to be a whole number"),
+    "truth for a number or a word": (
+        {"index": {"engine": "qdrant", "read_consistency": True}},
+        r"read_consistency\..* whole number",
+    ),
+    "without an end": ({"budget_ms": math.inf}, "budget_ms: Input should be a finite number"),
+    "without an end inside": ({"service": {"queue_s": math.inf}}, r"service\.queue_s: Input should be a finite number"),
+    "host without a name": ({"service": {"host": ""}}, r"service\.host: String should have at least 1 character"),
+    "no list": ({"service": {"hosts": "a"}}, r'service\.hosts is to be a list, such as \["one", "two"\]'),
+    "no section": ({"service": 3}, r'service is to be a table, such as \{"name": "value"\}'),
 }
 
 
@@ -509,6 +522,20 @@ def test_what_is_wrong_is_named_with_its_place_and_what_was_meant(tmp_path: Path
     monkeypatch.setenv("SEARCH_INDEX__ULR", "x")
     assert "index.ulr (in the environment, SEARCH_INDEX__ULR) is no setting (did you mean index.url?)" in told()
     monkeypatch.delenv("SEARCH_INDEX__ULR")
+    monkeypatch.delenv("SEARCH_INDEX__ENGINE")
+    monkeypatch.setenv("SEARCH_INDEX__URL", "http://127.0.0.1:6333")
+    assert (
+        'index.url (in the environment, SEARCH_INDEX__URL) belongs to index.engine = "qdrant"; set that, too '
+        "(SEARCH_INDEX__ENGINE=qdrant). " in told()
+    )
+    monkeypatch.delenv("SEARCH_INDEX__URL")
+    (tmp_path / "search.toml").write_text("[index]\nshrads = 3\n[reranker]\nmax_words = 3\n")
+    assert 'index.shrads (in search.toml) is no setting (did you mean index.shards, of index.engine = "qdrant"?); ' in told()
+    assert 'reranker.max_words (in search.toml) belongs to reranker.kind = "chat"; set that, too' in told()
+    (tmp_path / "search.toml").unlink()
+    unused = {"kind": "none", "batch_tokens": 1}
+    message = 'reranker.batch_tokens belongs to reranker.kind = "cross-encoder" or "causal"; set one of these, too'
+    assert message in told(reranker=unused)
     assert "lmit is no setting (did you mean limit?)" in told(lmit=3)
     assert "context.zzz is no setting (there are max_tokens, tokenizer)" in told(context={"zzz": 1})
     assert "invalid settings: depth: Input should be greater than 0" in told(depth=0)
