@@ -70,7 +70,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield Finding("packages", ok=True, detail=", ".join(f"{name} {version}" for name, version in _versions()))
     yield Finding("settings files", ok=True, detail=_files(settings))
     if names := unknown_names():
-        yield Finding("settings", ok=False, detail=f"no settings of this program, so without effect: {', '.join(names)}")
+        yield Finding("settings", ok=False, detail="; ".join(names))
     yield _finding("onnx runtime", _runtimes)
     yield _finding("bundled models", _bundled)
     if isinstance(settings.index, EdgeSettings):

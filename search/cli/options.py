@@ -43,9 +43,9 @@ class WrongUsage(SearchError):
 
 
 def load_settings(data_dir: Path | None, collection: str | None, **more: Any) -> Settings:
-    """The settings, with what the command line says; names of the environment that mean nothing are noted."""
-    for name in unknown_names():
-        note(f"note: the environment variable {name} is no setting of this program")
+    """The settings, with what the command line says; variables that mean nothing are noted."""
+    for unknown in unknown_names():
+        note(f"note: {unknown}")
     values = {"config": CONFIG.get(), "data_dir": data_dir, "collection": collection, **more}
     try:
         return Settings(**{name: value for name, value in values.items() if value is not None})

@@ -6,20 +6,18 @@ What the files in the working folder may not decide stands in `files.py`.
 """
 
 import contextlib
-import functools
 import io
 import json
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, get_origin
 
 from dotenv import dotenv_values
 from pydantic import (
     AfterValidator,
-    BaseModel,
     Field,
     PositiveFloat,
     PositiveInt,
@@ -44,7 +42,7 @@ from pydantic_settings import (
 from search.documents import Retrieval, encodable
 from search.errors import InvalidSettings
 from search.settings.files import SettingsFile, check_consent, settings_files
-from search.settings.problems import VARIABLE, Place, models_in, problems
+from search.settings.problems import VARIABLE, Place, problems
 from search.settings.sections import (
     ActiveDevice,
     CausalSettings,
@@ -74,6 +72,7 @@ from search.settings.sections import (
     shown_value,
     true_is_no_number,
 )
+from search.settings.variables import BETWEEN, PREFIX, names_in, unknown, without_empty
 from search.system.caches import CACHE
 from search.system.files import replace_file
 
@@ -135,10 +134,10 @@ def _of_a_collection(name: str) -> str:
 
 
 class _Environment(EnvSettingsSource):
-    """Variables, of which those of paths say nothing where they are empty."""
+    """Variables, of which most say nothing where they are empty."""
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
-        return _without_empty_paths(super()._load_env_vars())
+        return without_empty(super()._load_env_vars(), self.settings_cls)
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
         """What is written as JSON; ValueError with the variable's name if it is none."""
@@ -153,7 +152,7 @@ class _Environment(EnvSettingsSource):
 
 
 class _DotEnv(_Environment, DotEnvSettingsSource):
-    """A `.env` file is shared with other programs: what does not carry our prefix is theirs."""
+    """A `.env` file is shared with other programs: what is no setting of ours is theirs."""
 
     def __init__(self, settings_cls: type[BaseSettings], file: SettingsFile) -> None:
         self._text = file.text() or ""
@@ -161,11 +160,11 @@ class _DotEnv(_Environment, DotEnvSettingsSource):
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
         said = dotenv_values(stream=io.StringIO(self._text))
-        return _without_empty_paths({name.lower(): value for name, value in said.items()})
+        return without_empty({name.lower(): value for name, value in said.items()}, self.settings_cls)
 
     def __call__(self) -> dict[str, Any]:
         known = self.settings_cls.model_fields
-        return {name: value for name, value in super().__call__().items() if name in known or name.startswith("search_")}
+        return {name: value for name, value in super().__call__().items() if name in known}
 
 
 def _home() -> Path:
@@ -184,16 +183,16 @@ def _cache() -> Any:
 class Settings(BaseSettings):
     """All settings.
 
-    Unknown names in the environment are let pass, for they may be other programs'; `unknown_names` tells them.
+    Unknown names in the environment and in `.env` are let pass, for they may be other programs'; `unknown_names` tells them.
 
     Raises:
-        InvalidSettings: a value out of range, an unknown name in arguments, `.env` or search.toml, or a file that cannot be read
+        InvalidSettings: a value out of range, an unknown name in arguments, search.toml or a section, or a file that cannot be read
             or says what it may not.
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="SEARCH_",
-        env_nested_delimiter="__",
+        env_prefix=PREFIX,
+        env_nested_delimiter=BETWEEN,
         extra="forbid",
         allow_inf_nan=False,
         frozen=True,
@@ -296,23 +295,6 @@ class Settings(BaseSettings):
         sources = (init_settings, environment, _DotEnv(settings_cls, files[0]), *tables)
         check_consent([(source(), file) for source, file in zip(sources, [None, None, *files], strict=True)])
         return sources
-
-
-@functools.cache
-def _variables_of_paths() -> frozenset[str]:
-    """The variables that name files and folders, in small letters."""
-
-    def within(models: Iterable[type[BaseModel]], prefix: str) -> Iterator[str]:
-        for name, field in ((name, field) for model in models for name, field in model.model_fields.items()):
-            if Path in {field.annotation, *(get_origin(one) and get_args(one)[0] for one in get_args(field.annotation))}:
-                yield f"{prefix}{name}"
-            yield from within(models_in(field.annotation), f"{prefix}{name}__")
-
-    return frozenset(within([Settings], str(Settings.model_config["env_prefix"]).lower()))
-
-
-def _without_empty_paths(variables: Mapping[str, str | None]) -> dict[str, str | None]:
-    return {name: value for name, value in variables.items() if value or name not in _variables_of_paths()}
 
 
 def files_read(settings: Settings) -> list[SettingsFile]:
@@ -484,7 +466,15 @@ def child_environment(**more: str) -> dict[str, str]:
 
 
 def unknown_names() -> list[str]:
-    """Environment variables that begin like our settings and are none: misspelt, or of another program."""
-    prefix = str(Settings.model_config["env_prefix"])
-    names = [name for name in os.environ if name.startswith(prefix)]
-    return sorted(name for name in names if name.removeprefix(prefix).lower().partition("__")[0] not in Settings.model_fields)
+    """What of the environment and of `.env` begins like our settings and is none, misspelt or of another program: in words.
+
+    Raises:
+        InvalidSettings: `.env` cannot be read.
+    """
+    dotenv = settings_files(None, None)[0]
+    places = {"the environment variable {}": os.environ, f"{{}} in {dotenv.path}": names_in(dotenv.text() or "")}
+    return [
+        f"{place.format(name)} is no setting of this program{f' (did you mean {meant}?)' if meant else ''}"
+        for place, names in places.items()
+        for name, meant in unknown(names, Settings).items()
+    ]

@@ -669,11 +669,11 @@ def test_doctor(tmp_path: Path) -> None:
     assert "PROBLEM  embedder" in broken
     assert "install the extra gpu" in broken
     assert (
-        "PROBLEM  settings        no settings of this program, so without effect: SEARCH_DEVCE"
+        "PROBLEM  settings        the environment variable SEARCH_DEVCE is no setting of this program (did you mean SEARCH_DEVICE?)"
         in search("doctor", *where, status=1, SEARCH_DEVCE="cuda").stdout
     )
     assert (
-        "note: the environment variable SEARCH_DEVCE is no setting"
+        "note: the environment variable SEARCH_DEVCE is no setting of this program (did you mean SEARCH_DEVICE?)\n"
         in search("query", "x", *where, status=1, SEARCH_DEVCE="x").stderr
     )
     settings = {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": "http://127.0.0.1:9"}

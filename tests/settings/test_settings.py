@@ -27,6 +27,7 @@ from search.settings import (
     Settings,
     StorageSettings,
     files_read,
+    unknown_names,
     varied,
 )
 
@@ -114,8 +115,8 @@ def test_mistakes_in_the_environment_and_in_files(tmp_path: Path, monkeypatch: p
     with pytest.raises(InvalidSettings, match="colour"):
         Settings()
     (tmp_path / "search.toml").unlink()
-    (tmp_path / ".env").write_text("SEARCH_COLOUR=1\n")
-    with pytest.raises(InvalidSettings, match="colour"):
+    (tmp_path / ".env").write_text("SEARCH_EMBEDDER__COLOUR=1\n")
+    with pytest.raises(InvalidSettings, match=r"embedder\.colour \(in \.env\) is no setting"):
         Settings()
     (tmp_path / "search.toml").write_text("limit = \n")
     with pytest.raises(InvalidSettings, match="cannot be read"):
@@ -421,6 +422,48 @@ def test_an_empty_path_is_none_and_a_tilde_is_the_home_folder(name: str, tmp_pat
         Settings()
 
 
+EMPTY = [
+    "collections",
+    "cuda.shrink",
+    "device",
+    "index.engine",
+    "index.urls",
+    "lexical.fields",
+    "limit",
+    "reranker.kind",
+    "reranker.weight",
+    "service.hosts",
+    "service.origins",
+    "storage.payload_indexes",
+]
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_an_empty_variable_says_nothing(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As Compose has it for a variable that is not set."""
+    if name == "index.urls":
+        monkeypatch.setenv("SEARCH_INDEX__ENGINE", "qdrant")
+    default, variable = value_at(Settings(), name), f"SEARCH_{name.replace('.', '__').upper()}"
+    (tmp_path / ".env").write_text(f"{variable}=\n")
+    assert value_at(Settings(), name) == default
+    monkeypatch.setenv(variable, "")
+    assert value_at(Settings(), name) == default
+
+
+@pytest.mark.parametrize("name", ["TENANT", "TENANT_FIELD", "SERVICE__API_KEYS", "SERVICE__HOST", "COLLECTION"])
+def test_an_empty_variable_of_what_guards_or_of_a_text_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"SEARCH_{name}", "")
+    with pytest.raises(InvalidSettings, match=rf"in the environment, SEARCH_{name}\)"):
+        Settings()
+
+
+def test_an_empty_text_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SEARCH_EMBEDDER__QUERY_PROMPT", "SEARCH_COLLECTIONS__THEIRS__TITLE", "SEARCH_CLIENT_KEY"):
+        monkeypatch.setenv(name, "")
+    settings = Settings()
+    assert (settings.embedder.query_prompt, settings.collections["theirs"].title) == ("", "")
+
+
 def test_a_model_has_a_name() -> None:
     for given in ({"embedder": {"model": ""}}, {"reranker": {"model": ""}}, {"reranker": {"kind": "causal", "model": ""}}):
         with pytest.raises(InvalidSettings, match=r"\.model: String should have at least 1 character"):
@@ -550,3 +593,25 @@ def test_what_is_wrong_is_named_with_its_place_and_what_was_meant(tmp_path: Path
     assert "s3cret" not in "".join(traceback.format_exception(caught.value))
     with pytest.raises(InvalidSettings, match=r"^retrieval=x: retrieval: Input should be"):
         varied(Settings(), {"retrieval": "x"})
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("SEARCH_DEPT", "SEARCH_DEPTH"),
+        ("Search_dept", "SEARCH_DEPTH"),
+        ("SEARCH_INDEX_URL", "SEARCH_INDEX__URL"),
+        ("SEARCH_INDX__ENGINE", "SEARCH_INDEX__ENGINE"),
+        ("SEARCH_DEPTH__MOST", ""),  # of what is no section
+        ("SEARCH_COLOUR", ""),
+        ("SEARCH_SERVICE_PORT", "SEARCH_SERVICE__PORT"),  # as Kubernetes sets for its service search
+    ],
+)
+def test_what_only_begins_like_a_setting_stops_nothing_and_is_told(
+    name: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = f"is no setting of this program{f' (did you mean {meant}?)' if meant else ''}"
+    (tmp_path / ".env").write_text(f"SOMETHING_ELSE=1\n{name}=abc\nSEARCH_LIMIT=3\n")
+    assert (Settings().limit, unknown_names()) == (3, [f"{name} in .env {told}"])
+    monkeypatch.setenv(name, "abc")
+    assert (Settings().limit, unknown_names()) == (3, [f"the environment variable {name} {told}", f"{name} in .env {told}"])

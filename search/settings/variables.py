@@ -1,0 +1,82 @@
+"""Which variables say what of the settings, and which of them only look as if they did?"""
+
+import functools
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from dotenv.parser import parse_stream
+from pydantic import BaseModel, SecretStr
+
+from search.settings.problems import models_in
+
+PREFIX = "SEARCH_"
+BETWEEN = "__"  # a section and what is in it
+_OURS = PREFIX.lower()
+_NEAR = 0.8  # as alike, of 1, are a name and the one that was meant
+_GUARD = f"{_OURS}service__api_keys"  # without which anybody is let in, so an empty one is a mistake
+
+
+def without_empty(variables: Mapping[str, str | None], root: type[BaseModel]) -> dict[str, str | None]:
+    """Variables, in small letters, without those that say nothing: the empty ones, but for texts, which may be empty."""
+    return {name: value for name, value in variables.items() if value or name not in _nothing_if_empty(root)}
+
+
+def names_in(dotenv: str) -> list[str]:
+    """The variables that a `.env` file sets, as it writes them."""
+    return [binding.key for binding in parse_stream(io.StringIO(dotenv)) if binding.key]
+
+
+def unknown(names: Iterable[str], root: type[BaseModel]) -> dict[str, str]:
+    """Of variables, those that begin like settings and are none, sorted; with each, the one that was likely meant, or nothing."""
+    ours = {name: name.lower().removeprefix(_OURS) for name in sorted(set(names)) if name.lower().startswith(_OURS)}
+    return {name: _meant(rest, root) for name, rest in ours.items() if not _is_known(rest, root)}
+
+
+def _is_known(name: str, root: type[BaseModel]) -> bool:
+    """Whether a name is a setting or begins with a section; what is wrong within one is told where the settings are read."""
+    first, sign, _ = name.partition(BETWEEN)
+    field = root.model_fields.get(first)
+    return field is not None and (not sign or any(models_in(field.annotation)))
+
+
+def _meant(name: str, root: type[BaseModel]) -> str:
+    """The variable that a misspelt one is likely to be; empty if none is like it."""
+    close = get_close_matches(name, [one.removeprefix(_OURS) for one in _variables(root)], 1, _NEAR)
+    return f"{PREFIX}{close[0].upper()}" if close else ""
+
+
+@functools.cache
+def _nothing_if_empty(root: type[BaseModel]) -> frozenset[str]:
+    texts_or_sections = {
+        name for name, kinds in _variables(root).items() if any(_is_text(kind) or _is_section(kind) for kind in kinds)
+    }
+    return frozenset(_variables(root).keys() - texts_or_sections - {_GUARD})
+
+
+@functools.cache
+def _variables(root: type[BaseModel]) -> dict[str, list[Any]]:
+    """All variables, in small letters, and the types of what they say: several where a section is of several kinds."""
+
+    def within(models: Iterable[type[BaseModel]], prefix: str) -> Iterator[tuple[str, Any]]:
+        for name, field in ((name, field) for model in models for name, field in model.model_fields.items()):
+            yield f"{prefix}{name}", field.annotation
+            if _is_section(field.annotation):
+                yield from within(models_in(field.annotation), f"{prefix}{name}{BETWEEN}")
+
+    found: dict[str, list[Any]] = {}
+    for name, annotation in within([root], _OURS):
+        found.setdefault(name, []).append(annotation)
+    return found
+
+
+def _is_section(annotation: Any) -> bool:
+    return get_origin(annotation) is not dict and any(models_in(annotation))
+
+
+def _is_text(annotation: Any) -> bool:
+    if get_origin(annotation) in {Union, UnionType, Annotated}:
+        return any(map(_is_text, get_args(annotation)))
+    return annotation is str or annotation is SecretStr
