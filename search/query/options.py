@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, get_args
 
 from search.documents import Retrieval, check_flags, check_number, checked_whole
 from search.errors import InvalidQuery
-from search.settings import Settings
+from search.settings import MOST_HITS, Settings
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter
 
 GroupBy = Literal["document"]
-
-_MOST = 2**31 - 1  # hits or candidates
 
 
 class Choices(TypedDict, total=False):
@@ -81,8 +79,8 @@ class SearchOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 return f"{name} is {value}; {least}"
-            if value is not None and value > _MOST:
-                return f"{name} is more than {_MOST:,}, which no engine is asked for; give less"
+            if value is not None and value > MOST_HITS:
+                return f"{name} is more than {MOST_HITS:,}, which no engine is asked for; give less"
         if self.depth is not None and self.limit is not None and self.depth < self.limit:
             return (
                 f"depth {self.depth} is less than limit {self.limit}; raise depth, the number of candidates that hits are chosen "

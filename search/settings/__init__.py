@@ -79,6 +79,7 @@ from search.system.files import replace_file
 __all__ = [
     "COLLECTION_NAME",
     "LONGEST_COLLECTION_NAME",
+    "MOST_HITS",
     "ActiveDevice",
     "CausalSettings",
     "ChatSettings",
@@ -122,6 +123,7 @@ _PIECE = r"[^\x00-\x1f\x7f/\\]"
 # Of any that a Qdrant server may have; not "." nor "..", which lead elsewhere in a URL.
 COLLECTION_NAME = rf"^(?:\.{{0,2}}[^\x00-\x1f\x7f/\\.]{_PIECE}*|\.\.\.{_PIECE}*)$"
 LONGEST_COLLECTION_NAME = 255
+MOST_HITS = 2**31 - 1  # or candidates, that an engine is asked for
 
 
 def _of_a_collection(name: str) -> str:
@@ -232,9 +234,9 @@ class Settings(BaseSettings):
         description="Where downloads are kept: FastEmbed's models, and checkpoints to export; without a home folder models/ of "
         "`data_dir`.",
     )
-    limit: PositiveInt = Field(10, description="Hits returned.")
+    limit: PositiveInt = Field(10, le=MOST_HITS, description="Hits returned.")
     retrieval: Retrieval = Field("hybrid", description="How passages are found: by vectors and words, or by one of them.")
-    depth: PositiveInt = Field(20, description="Candidates retrieved and reranked.")
+    depth: PositiveInt = Field(20, le=MOST_HITS, description="Candidates retrieved and reranked.")
     budget_ms: PositiveFloat | None = Field(
         None, description="Time for a search; what is not reranked by then keeps retrieval order."
     )

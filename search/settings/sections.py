@@ -31,6 +31,8 @@ Device = Literal["auto", "cpu", "cuda"]
 ActiveDevice = Literal["cpu", "cuda"]  # what auto came to
 
 _LONGEST_KEY = 10_000  # characters; beyond that a file is no key's
+_LONGEST = 1_000_000_000  # seconds; what systems wait for ends not far beyond
+_MOST_MEMORY = 1_000_000_000  # megabytes, likewise
 
 
 def _said(path: Any) -> Any:
@@ -210,7 +212,7 @@ class ChatSettings(_WithKey):
     window: int = Field(20, ge=2, description="Passages in one request.")
     stride: PositiveInt = Field(10, description="How far the window moves; less than the window.")
     max_words: PositiveInt = Field(300, description="The longest passage, in words; the rest is cut and reported.")
-    timeout_s: PositiveFloat = Field(60, description="Seconds until a request counts as lost.")
+    timeout_s: PositiveFloat = Field(60, le=_LONGEST, description="Seconds until a request counts as lost.")
 
     @model_validator(mode="after")
     def _windows_overlap(self) -> Self:
@@ -312,7 +314,7 @@ class ServerSettings(_WithKey):
         "auto", description="Of points; auto: gRPC where the same server speaks it, REST otherwise. All else is asked over REST."
     )
     grpc_port: PositiveInt | None = Field(
-        None, description="None: 6334, which auto asks only beside a `url` of port 6333 without a path or a proxy."
+        None, le=65_535, description="None: 6334, which auto asks only beside a `url` of port 6333 without a path or a proxy."
     )
     grpc: bool | None = Field(None, description="As earlier versions had it: true is the protocol grpc, false rest.")
     read_consistency: PositiveInt | Literal["majority", "quorum", "all"] | None = Field(
@@ -321,7 +323,7 @@ class ServerSettings(_WithKey):
     write_ordering: Literal["weak", "medium", "strong"] | None = Field(
         None, description="In which order replicas apply writes; None: the server's choice, weak."
     )
-    timeout_s: PositiveInt = Field(10, description="Seconds until a request counts as lost.")
+    timeout_s: PositiveInt = Field(10, le=_LONGEST, description="Seconds until a request counts as lost.")
     ca_file: NamedPath | None = Field(None, description="Certificate authority of the server, for TLS with a private one.")
     shards: PositiveInt | None = Field(None, description="Of a collection that is made; None: the server's choice.")
     replicas: PositiveInt | None = Field(None, description="Copies of each shard; None: the server's choice.")
@@ -366,15 +368,19 @@ class ChunkingSettings(_Section):
 class IngestionSettings(_Section):
     """How documents are brought in."""
 
-    patience_s: NonNegativeFloat = Field(120, description="Seconds that one request may fail before a run is given up; 0: none.")
+    patience_s: NonNegativeFloat = Field(
+        120, le=_LONGEST, description="Seconds that one request may fail before a run is given up; 0: none."
+    )
     file_seconds: PositiveFloat = Field(
         30,
+        le=_LONGEST / 1000,  # for the megabytes
         description="Processor time for reading one page, PDF or office document, and as much again for each megabyte of it; for "
         "each row of a Parquet or JSON file or a spreadsheet. What takes more is rejected.",
     )
     file_memory_mb: int = Field(
         1000,
         ge=200,
+        le=_MOST_MEMORY,
         description="Memory for reading one of these. What takes more is rejected.",
     )
 
@@ -421,7 +427,9 @@ class ServiceSettings(_Section):
         frozenset(), description="Web pages of other origins that may call it, such as https://example.com."
     )
     workers: PositiveInt = Field(1, description="Requests that run models at the same time.")
-    queue_s: PositiveFloat = Field(1.0, description="Seconds a request may wait for its turn; beyond that it is refused at once.")
+    queue_s: PositiveFloat = Field(
+        1.0, le=_LONGEST, description="Seconds a request may wait for its turn; beyond that it is refused at once."
+    )
     max_body_mb: PositiveFloat = Field(10.0, description="The largest request.")
     max_texts: PositiveInt = Field(1000, description="Texts of one rerank request, queries of one batch, documents of one upsert.")
     max_characters: PositiveInt = Field(1_000_000, description="The longest text in a request.")
@@ -429,9 +437,11 @@ class ServiceSettings(_Section):
     max_batch_candidates: PositiveInt = Field(20_000, description="The most candidates of all searches of one batch together.")
     max_connections: PositiveInt = Field(500, description="The most connections; requests on more are refused.")
     receive_s: PositiveFloat = Field(
-        20.0, description="Seconds in which a request must have arrived, and in which a client must have read on in its answer."
+        20.0,
+        le=_LONGEST,
+        description="Seconds in which a request must have arrived, and in which a client must have read on in its answer.",
     )
-    shutdown_s: PositiveInt = Field(30, description="Seconds for what was accepted, when it is told to end.")
+    shutdown_s: PositiveInt = Field(30, le=_LONGEST, description="Seconds for what was accepted, when it is told to end.")
     traces_url: str | None = Field(
         None,
         pattern=r"^https?://[^/@?#]+(/[^@?#]*)?$",
