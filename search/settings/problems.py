@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from search.settings.files import MISSING, value_of
 
@@ -77,10 +78,10 @@ def _unknown(within: list[str], name: str, section: _Section) -> str:
 
 
 def _resolved(loc: tuple[str, ...], root: type[BaseModel]) -> tuple[list[str], _Section]:
-    """A setting's name as it is written, without the kinds that pydantic puts between, and the section that it stands in."""
+    """A setting's name as it is written, without what pydantic says of kinds and types, and the section that it stands in."""
     name: list[str] = []
     models, kinds, chooser, section = [root], [root], "", _Section()
-    for part in loc:
+    for part in (part for part in loc if part != "[key]"):
         names = sorted({field for model in models for field in model.model_fields})
         of_kind = [model for model in models if any(field.default == part for field in model.model_fields.values())]
         if part not in names and of_kind and len(models) > 1:
@@ -93,7 +94,14 @@ def _resolved(loc: tuple[str, ...], root: type[BaseModel]) -> tuple[list[str], _
             fields = [model.model_fields[part] for model in models if part in model.model_fields]
             models = kinds = [one for field in fields for one in models_in(field.annotation)]
             chooser = str(fields[0].discriminator or "")
+            if not models and not any(map(_holds_several, fields)):
+                break
     return name, section
+
+
+def _holds_several(field: FieldInfo) -> bool:
+    """Whether a setting is a list or a table, whose parts have names or numbers."""
+    return any(get_origin(one) in {dict, frozenset, tuple} for one in (field.annotation, *get_args(field.annotation)))
 
 
 def models_in(annotation: Any) -> Iterable[type[BaseModel]]:

@@ -89,7 +89,7 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "truth for a number inside": ({"service": {"port": True}}, r"service\.port is to be a whole number"),
     "truth for a number or a word": (
         {"index": {"engine": "qdrant", "read_consistency": True}},
-        r"read_consistency\..* whole number",
+        r"index\.read_consistency is to be a whole number; index\.read_consistency: Input should be 'majority'",
     ),
     "without an end": ({"budget_ms": math.inf}, "budget_ms: Input should be a finite number"),
     "without an end inside": ({"service": {"queue_s": math.inf}}, r"service\.queue_s: Input should be a finite number"),
@@ -103,6 +103,8 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "no port": ({"index": {"engine": "qdrant", "grpc_port": 65_536}}, r"grpc_port: Input should be less than"),
     "more than an engine is asked for": ({"depth": 2**31}, "depth: Input should be less than"),
     "host without a name": ({"service": {"host": ""}}, r"service\.host: String should have at least 1 character"),
+    "no field": ({"storage": {"payload_indexes": {"year": "integer"}}}, r"storage\.payload_indexes\.year: String should match"),
+    "no field among several": ({"lexical": {"fields": ["metadata.a", 3]}}, r"lexical\.fields\.1: Input should be a valid string"),
     "no list": ({"service": {"hosts": "a"}}, r'service\.hosts is to be a list, such as \["one", "two"\]'),
     "no section": ({"service": 3}, r'service is to be a table, such as \{"name": "value"\}'),
 }
