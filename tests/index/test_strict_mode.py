@@ -91,6 +91,7 @@ def test_filters_of_many_values_are_asked_in_parts(standin: QdrantStandIn, model
             index.count(listed)
 
 
+INDEXED = {"payload_indexes": {"metadata.kind": "keyword"}}
 OTHER = [{"key": f"metadata.{name}", "match": {"except": ["x"]}} for name in ("kind", "tags", "year")]
 
 
@@ -107,8 +108,7 @@ def test_a_filter_goes_out_in_as_many_conditions_as_a_collection_takes(
         counts = [(searcher.count(one), [record.payload["document_id"] for record in index.scroll(one)]) for one in filters]
         return [counts, [len(searcher.search("cat", filter=one, rerank=False).hits) for one in filters]]
 
-    storage = {"payload_indexes": {"metadata.kind": "keyword"}}
-    with opened(standin, model_folder, tmp_path, storage=storage) as searcher:
+    with opened(standin, model_folder, tmp_path, storage=INDEXED) as searcher:
         searcher.ingest(tagged)
         free = found(searcher)
     where = {"engine": "qdrant", "url": standin.url, "protocol": "grpc", "grpc_port": standin_grpc.port}
@@ -153,6 +153,25 @@ def test_an_index_that_somebody_makes_meanwhile_is_reckoned_with(
             assert len(conditions(standin.bodies[-1][1]["filter"])) == number
             if number == 2:
                 other.collections.index_field("documents", "metadata.kind", "keyword")
+
+
+def test_what_is_indexed_is_told_of_each_collection_by_itself(
+    standin: QdrantStandIn, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though pages of the one before are still read while its name leads elsewhere."""
+    monkeypatch.setattr("search.index.server.index._FOLLOWED_EVERY_S", 0.0)
+    standin.strict = {"filter_max_conditions": 9, "max_query_limit": 2}
+    with opened(standin, model_folder, tmp_path) as searcher, opened(standin, model_folder, tmp_path, storage=INDEXED) as other:
+        searcher.ingest(TEXTS[:3])
+        index = searcher.opened()
+        under_way = index.scroll({"must_not": OTHER[:2]})
+        next(under_way)
+        other.reindex(check=False)
+        searcher.search("cats")
+        assert index.target == "documents.v2"
+        assert len(list(under_way)) == 2
+        assert index.count({"must": OTHER[:1]}) == 0
+        assert len(conditions(standin.bodies[-1][1]["filter"])) == 9
 
 
 def test_answers_are_those_of_a_server_without_limits(standin: QdrantStandIn, model_folder: Path, tmp_path: Path) -> None:

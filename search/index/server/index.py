@@ -135,8 +135,7 @@ class QdrantIndex(EngineIndex):
         self._opened_for: CollectionSpec | None = None
         self._resolved_at = 0.0
         self._most_bytes = MOST_BYTES  # of a write, until something in between takes less
-        self._indexed: dict[str, str] = {}  # which fields have a payload index, of which type …
-        self._indexed_at = -math.inf  # … and when that was looked up by itself
+        self._looked_up: tuple[Described, float, dict[str, str]] | None = None  # payload indexes: of which collection, and when
         self._was_missing = False  # when it was opened to be made, so that nothing is lost if it goes again
         self._unfit = ""  # what the name leads to by now, though it is of another embedder
 
@@ -190,16 +189,15 @@ class QdrantIndex(EngineIndex):
                 if not create:
                     raise CollectionNotFound(f"there is no collection {self.name!r} at {self.location}; `search ingest` makes one")
                 self._was_missing = True
-                made = self._creation
-                target = made.make_aliased(spec, self._named) if self._aliased else made.make(spec, self._purpose)
+                creation = self._creation
+                target = creation.make_aliased(spec, self._named) if self._aliased else creation.make(spec, self._purpose)
         collection = self._describer.describe(target, spec.dimension, spec.adopted)
         if writing:
             self._check_ours(collection)
         check_spec(self.name, collection.spec, spec)  # before the first request to it
         if writing:
             self._creation.complete(collection, spec.tenant or collection.spec.tenant)
-        self._take(collection)
-        self._opened_for = spec
+        self._open, self._opened_for = collection, spec
         self._resolved_at = time.monotonic()
 
     @contextlib.contextmanager
@@ -309,7 +307,7 @@ class QdrantIndex(EngineIndex):
         check_spec(self.name, collection.spec, self._wanted)
         if (collection.spec, collection.limits, collection.searched) == (asked.spec, asked.limits, asked.searched):
             return False
-        self._take(collection)
+        self._open = collection
         return True
 
     def _listed(
@@ -489,7 +487,7 @@ class QdrantIndex(EngineIndex):
         except IndexMismatch:
             fits = False
         if fits:
-            self._take(collection)
+            self._open = collection
         else:
             self._unfit = target  # the old one answers until this is opened anew
 
@@ -503,9 +501,6 @@ class QdrantIndex(EngineIndex):
         except IndexRejected:  # as where it has no vector of that name any more
             return True
 
-    def _take(self, collection: Described) -> None:
-        self._open, self._indexed_at = collection, -math.inf
-
     def _check_ours(self, collection: Described) -> None:
         if collection.layout is not None:
             copied = f"`search adopt {shlex.quote(self.name)} --as NAME` copies it into one that is"
@@ -518,15 +513,16 @@ class QdrantIndex(EngineIndex):
         """A filter as it goes out, to which so many conditions are added."""
         asked, limits = collection.layout.filter_of(filter) if collection.layout else filter, collection.limits
         most = None if limits.conditions is None else limits.conditions - beside
-        return to_filter(asked, indexed_only=limits.indexed_only, most=most, indexed=lambda: self._indexed_now(collection.target))
+        return to_filter(asked, indexed_only=limits.indexed_only, most=most, indexed=lambda: self._indexed_now(collection))
 
-    def _indexed_now(self, target: str) -> dict[str, str]:
+    def _indexed_now(self, collection: Described) -> dict[str, str]:
         """Which fields have a payload index, though somebody made it since this was opened."""
-        if time.monotonic() >= self._indexed_at + _INDEXED_FOR_S:
+        last = self._looked_up
+        if last is None or last[0] is not collection or time.monotonic() >= last[1] + _INDEXED_FOR_S:
             with self._translated():
-                self._indexed = indexed_of(self._client.get_collection(target))
-            self._indexed_at = time.monotonic()
-        return self._indexed
+                indexed = indexed_of(self._client.get_collection(collection.target))
+            self._looked_up = last = collection, time.monotonic(), indexed
+        return last[2]
 
     def _needs_index(self, field: str, kind: str, *, foreign: bool) -> str:
         problem = (
