@@ -1,4 +1,4 @@
-"""What do indexes have in common? Those of engines, those around another one, and those that keep the words they were made with."""
+"""What do indexes have in common? The embedded engine's, those around another one, those that keep the words of their making."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -8,8 +8,8 @@ from search.errors import CollectionNotFound, IndexRejected
 from search.index.contract import Attempt, CollectionSpec, EmbedWords, VectorIndex, once
 
 
-class EngineIndex:
-    """What an engine's index says of its collection, once that is open."""
+class EmbeddedIndex:
+    """What an index of Qdrant Edge says of its collection, once that is open, in this process or in one of its own."""
 
     name: str
     _spec: CollectionSpec | None = None  # as it was made

@@ -17,7 +17,7 @@ import qdrant_edge as edge
 
 from search.documents import SparseVector, counted
 from search.errors import CollectionNotFound, IndexBusy, IndexCorrupt, IndexFull
-from search.index.bases import EngineIndex, WordsAsMade
+from search.index.bases import EmbeddedIndex, WordsAsMade
 from search.index.collections import as_made, made_otherwise, refuse_to_begin_anew
 from search.index.contract import (
     LEXICAL,
@@ -70,7 +70,7 @@ _OPENING = 4_000_000  # bytes, beside what the files have set no blocks aside fo
 _ROOM = 40_000_000  # bytes that stay free: what an empty collection takes, and the log grows by
 
 
-class EdgeIndex(EngineIndex, WordsAsMade):
+class EdgeIndex(EmbeddedIndex, WordsAsMade):
     """One collection in a data folder that this process owns while it is open."""
 
     def __init__(

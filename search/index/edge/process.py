@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import CollectionNotFound, IndexFailure, IndexFaulted, IndexTimeout, SearchError
-from search.index.bases import EngineIndex, WordsAsMade
+from search.index.bases import EmbeddedIndex, WordsAsMade
 from search.index.collections import CollectionInfo, HealthCheck, Restored
 from search.index.contract import (
     Attempt,
@@ -283,7 +283,7 @@ class _Stillness:
             return ()
 
 
-class _Index(EngineIndex, WordsAsMade):
+class _Index(EmbeddedIndex, WordsAsMade):
     """One collection, as `EdgeIndex` has it."""
 
     def __init__(self, process: EdgeProcess, ticket: int, name: str, storage: StorageSettings, purpose: str | None) -> None:

@@ -24,7 +24,6 @@ from search.errors import (
     SearchError,
     UnsupportedFilter,
 )
-from search.index.bases import EngineIndex
 from search.index.contract import (
     LEXICAL,
     Attempt,
@@ -84,7 +83,7 @@ _GONE = re.compile(r"Collection \S+ doesn't exist")
 _LEAST_S = 0.01  # for a request, where its time is over
 
 
-class QdrantIndex(EngineIndex):
+class QdrantIndex:
     """One collection, reached through a client that this object owns."""
 
     def __init__(
