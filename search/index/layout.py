@@ -42,6 +42,7 @@ _LONGEST_ID = 20  # digits
 _MOST_NUMBER, _MOST_ID = 2**63, 2**64  # below which whole numbers of a field, and ids of points, are
 _PROSE = 20  # characters that a text has on average, where a field is taken for one that is called like none of these
 _TEMPLATES = ("metadata_template", "metadata_separator", "text_template")
+_NOTED = ("text", "document_id", "order", "title", "metadata", "beside")  # of a layout, by a copy, in this order
 _NODE = "_node_"  # how fields begin that are LlamaIndex's own
 _OF_NODE = ("metadata", "excluded_embed_metadata_keys", *_TEMPLATES)  # of LlamaIndex
 _FIRST = {"key": "number", "match": {"value": 0}}
@@ -79,7 +80,7 @@ class Layout:
     @property
     def noted(self) -> str:
         """What a copy notes of it: first what documents are made by, so that where it differs the same points make others."""
-        return json.dumps([self.text, self.document_id, self.order, self.title, self.metadata, self.beside])
+        return json.dumps([getattr(self, name) for name in _NOTED])
 
     def __str__(self) -> str:
         parts = {
@@ -102,7 +103,7 @@ class Layout:
         metadata = self._rest(payload)
         if self.metadata:
             inside = _read(_at(payload, self.metadata))
-            metadata = {name: metadata[name] for name in self.beside if name in metadata}
+            metadata = {field: metadata[field] for field in self.beside if field in metadata}
             metadata |= inside if isinstance(inside, Mapping) else {}
         return {
             "document_id": str(name) if _is_name(name) else point_id,
@@ -241,8 +242,7 @@ def find_layout(payloads: Sequence[Payload], chosen: LayoutSettings, vector: str
     encoded: dict[str, None] = {}
     payloads = [_unfolded(payload, "", 1, encoded) for payload in payloads]
     chosen, beside_before = _as_noted(payloads, chosen, noted)
-    strings = [path for path in _paths(payloads) if _share(payloads, path, _is_text)]
-    text = chosen.text or _text(payloads, [path for path in strings if _share(payloads, path, _is_text) >= _LEAST_SHARE])
+    text = chosen.text or _text(payloads, [path for path in _paths(payloads) if _share(payloads, path, _is_text) >= _LEAST_SHARE])
     if text is None:
         known = ", ".join(sorted({name for payload in payloads for name in payload})) or "none"
         raise IndexMismatch(f"no field of its points holds text (there are: {known})")
@@ -296,9 +296,8 @@ def noted_of(adopted: str) -> list[Any]:
 
 def _as_noted(payloads: Sequence[Payload], chosen: LayoutSettings, noted: str) -> tuple[LayoutSettings, tuple[str, ...]]:
     """The settings, completed by what a copy noted as far as there are such fields; and what it noted beside the metadata."""
-    names = ("text", "document_id", "order", "title", "metadata", "beside")
     try:
-        told = dict(zip(names, noted_of(noted), strict=False))
+        told = dict(zip(_NOTED, noted_of(noted), strict=False))
         beside = tuple(map(str, told.pop("beside", ())))
         known = LayoutSettings.model_validate(told)
     except (TypeError, ValidationError):
@@ -356,12 +355,11 @@ def _beside(payloads: Sequence[Payload], metadata: str, taken: set[str]) -> tupl
 def _without(fields: Mapping[str, Any], path: str) -> dict[str, Any]:
     """Fields without one, and without the objects around it that held nothing else."""
     first, _, rest = path.partition(".")
-    left = {name: value for name, value in fields.items() if name != first}
     inner = _read(fields.get(first))
-    if rest and isinstance(inner, Mapping):
-        inner = _without(inner, rest)
-        return {name: inner if name == first else value for name, value in fields.items() if name != first or inner}
-    return dict(fields) if rest else left
+    if rest and not isinstance(inner, Mapping):
+        return dict(fields)
+    left = _without(inner, rest) if rest else {}
+    return {name: left if name == first else value for name, value in fields.items() if name != first or left}
 
 
 def _at(payload: Any, path: str) -> Any:

@@ -34,7 +34,7 @@ from search.errors import (
     ReindexRefused,
     UnsupportedFilter,
 )
-from search.index.layout import Layout, find_layout, noted_of
+from search.index.layout import Layout, find_layout, noted_of, without_field
 from search.searcher import Searcher
 from search.settings import LayoutSettings
 
@@ -179,9 +179,11 @@ def test_what_cannot_be_searched_is_told(
     client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
 ) -> None:
     fill(client, bundled_embedder, distance=models.Distance.DOT, factor=2.0, name="long")
+    fill(client, bundled_embedder, distance=models.Distance.DOT, factor=0.5, name="short")
     params = models.VectorParams(size=384, distance=models.Distance.COSINE)
     client.create_collection("two", {"a": params, "b": params, "c": params.model_copy(update={"size": 8})})
     client.create_collection("empty", params)
+    client.create_collection("words", {}, sparse_vectors_config={"words": models.SparseVectorParams()})
     many = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM)
     client.create_collection("tokens", {"a": params.model_copy(update={"multivector_config": many})})
     client.create_collection("numbers", params)
@@ -189,6 +191,8 @@ def test_what_cannot_be_searched_is_told(
     told = {
         "empty": "it is empty",
         "long": "not of length 1",
+        "short": "not of length 1",
+        "words": r"it has no dense vectors; .*filled anew",
         "two": r"not plain which of its vectors to search .*'a' \(384\), 'b' \(384\), 'c' \(8\)",
         "tokens": "one for each token",
         "numbers": r"no field of its points holds text \(there are: count, tags\)",
@@ -198,6 +202,11 @@ def test_what_cannot_be_searched_is_told(
             open_search(on(standin, tmp_path).model_copy(update={"collection": name})) as searcher,
             pytest.raises(IndexMismatch, match=words),
         ):
+            searcher.search("cats")
+    filled_later = on(standin, tmp_path, collections={"empty": {"text": "words", "title": "head"}})
+    with open_search(filled_later.model_copy(update={"collection": "empty"})) as searcher:
+        assert searcher.count() == 0
+        with pytest.raises(IndexMismatch, match="nothing proves by which embedder"):
             searcher.search("cats")
 
 
@@ -216,6 +225,7 @@ def test_settings_say_what_is_not_found(
         assert (first[0].document_id, first[0].title, len(first)) == ("cats", "CATS", 8)
         assert searcher.count() == 8
         assert searcher.count({"must": [{"key": "metadata.no", "match": {"value": "bees"}}]}) == 0
+        assert searcher.count({"must": [{"key": "title", "match": {"value": "CATS"}}]}) == 1
     for wrong, told in (({"vector": "b"}, "no vector 'b'"), ({"filter": {"must": [{"key": "a"}]}}, "its filter cannot be asked")):
         with (
             open_search(on(standin, tmp_path, collections={"theirs": wrong})) as searcher,
@@ -364,6 +374,7 @@ def test_a_field_that_is_the_same_everywhere_names_no_document() -> None:
     assert Layout("text").passage("7", {"text": "x", "_hidden": 1, "left": 2})["metadata"] == {"_hidden": 1, "left": 2}
     assert Layout("text", document_id="a.b").passage("7", {"text": "x", "a": 5})["document_id"] == "7"
     assert Layout("text").passage("7", {"text": " "}) == {}
+    assert find_layout([{"text": "x", "source": "wiki"}], LayoutSettings(), "").document_id == "source"
 
 
 ODD: dict[str, tuple[Callable[[str, str], Payload], str, dict[str, Any]]] = {
@@ -851,6 +862,57 @@ def test_the_layout_is_the_same_in_whatever_order_fields_come() -> None:
     assert len(told) == 1, told
     lengths: list[Payload] = [{"answer": {"text": "a" * 30}, "question": {"text": "q" * 40}}]
     assert find_layout(lengths, LayoutSettings(), "").text == "question.text"
+
+
+def test_of_hundreds_of_fields_the_one_with_text_has_to_be_named() -> None:
+    wide = {**{f"field{n}": n for n in range(600)}, "text": "Some text."}
+    with pytest.raises(IndexMismatch, match="no field of its points holds text"):
+        find_layout([wide], LayoutSettings(), "")
+    assert find_layout([wide], LayoutSettings(text="text"), "").text == "text"
+
+
+def test_an_id_beside_the_metadata_is_none() -> None:
+    """Haystack's of its own, say."""
+    payloads: list[Payload] = [{"id": f"i{n}", "text": "x", "lang": "en", "meta": {"url": f"u{n}"}} for n in range(3)]
+    assert find_layout(payloads, LayoutSettings(), "").beside == ("lang",)
+
+
+def test_what_a_copy_noted_beside_the_metadata_holds_as_long_as_there_is_metadata() -> None:
+    noted = Layout("text", metadata="meta", beside=("lang",)).noted
+    with_metadata, without = ({"text": "x", "meta": {"n": 1}}, {"text": "x", "n": 1})
+    assert find_layout([with_metadata], LayoutSettings(), "", noted).beside == ("lang",)
+    assert find_layout([without], LayoutSettings(), "", noted).beside == ()
+
+
+def test_a_field_inside_of_json_is_not_known_to_be_missing() -> None:
+    payloads = [{"text": "x", "data": '{"a": 1}', "other": {"a": 1}}]
+    chosen = LayoutSettings(title="data.b", document_id="other.b")
+    layout = find_layout(payloads, chosen, "")
+    assert [one.setting for one in without_field(layout, chosen, payloads)] == ["document_id"]
+
+
+def test_fields_are_told_where_filters_ask_for_them_in_a_copy() -> None:
+    """As whoever copies a collection finds them in it."""
+    payload = {"text": "x", "head": "H", "id": "a", "data": {"year": 1, "of": {"k": 2}}, "tenant": {"no": 3}, "_node_type": "x"}
+    inside = Layout("text", title="head", document_id="id", metadata="data", beside=("tenant",))
+    around = Layout("text", title="head", document_id="id")
+    for layout, told in [
+        (inside, {"head": "title", "data.year": "metadata.year", "data.of.k": "metadata.of.k", "tenant.no": "metadata.tenant.no"}),
+        (around, {"head": "title", "data.year": "metadata.data.year", "tenant.no": "metadata.tenant.no"}),
+    ]:
+        ours = layout.passage("1", payload)
+        for theirs, path in told.items():
+            assert layout.in_ours(theirs) == path
+            assert reached(ours, path) == reached(payload, theirs)
+            asked = layout.filter_of({"must": [{"key": path, "match": {"value": 1}}]})
+            assert asked == {"must": [{"key": theirs, "match": {"value": 1}}]}
+        assert [layout.in_ours(path) for path in ("text", "id", "_node_type")] == [None] * 3
+
+
+def reached(payload: Any, path: str) -> Any:
+    for step in path.split("."):
+        payload = payload[step]
+    return payload
 
 
 def test_a_title_that_most_points_have_comes_before_the_name_of_a_file_that_all_have() -> None:

@@ -23,7 +23,7 @@ from search.index.server.conversion import (
 )
 from search.index.server.described import Described
 from search.index.server.errors import Translated
-from search.index.server.foreign import Wanted, described
+from search.index.server.foreign import Wanted, spec_and_layout
 from search.index.server.limits import indexes_needed
 from search.index.server.names import Name
 from search.index.server.reserved import is_unused, passages_only
@@ -148,7 +148,7 @@ class Creation:
         if info.payload_schema and spec_of(info.config) is None:
             copied = json.dumps(noted_of(collection.spec.adopted)[1:])
             theirs = Wanted(self._like_layout, section_of(like), collection.spec.dimension, copied)
-            layout = described(self._client, like, info.config, theirs)[1]
+            _, layout = spec_and_layout(self._client, like, info.config, theirs)
         indexed_only = collection.limits.indexed_only
         wanted = indexes_needed(self._storage.payload_indexes, collection.limits)
         own = {indexed_path(field, indexed_only=indexed_only) for field in wanted} | {collection.spec.tenant}

@@ -14,7 +14,7 @@ from search.index.contract import CollectionSpec
 from search.index.layout import Layout
 from search.index.server.conversion import noted, quantization_of, spec_of
 from search.index.server.errors import IN_MEMORY
-from search.index.server.foreign import Wanted, described
+from search.index.server.foreign import Wanted, spec_and_layout
 from search.index.server.limits import Limits, limits_of
 from search.index.server.sharding import Sharding, ShardKeys, is_keyed, shard_keys, spread_otherwise
 from search.settings import LayoutSettings, StorageSettings, section_of
@@ -101,7 +101,7 @@ class Describer:
             return last[2:]
         try:
             with self._translated(foreign=True):
-                spec, layout = described(self._client, target, config, wanted)
+                spec, layout = spec_and_layout(self._client, target, config, wanted)
         except IndexMismatch as error:
             raise IndexMismatch(not_ours(self._name, self._location, str(error))) from error
         self._found_last, self._found_at = (target, wanted, spec, layout), time.monotonic()

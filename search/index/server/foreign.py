@@ -41,7 +41,9 @@ class Wanted(NamedTuple):
     noted: str = ""  # the layout that a copy was made by
 
 
-def described(client: QdrantClient, target: str, config: models.CollectionConfig, wanted: Wanted) -> tuple[CollectionSpec, Layout]:
+def spec_and_layout(
+    client: QdrantClient, target: str, config: models.CollectionConfig, wanted: Wanted
+) -> tuple[CollectionSpec, Layout]:
     """The spec and the layout of such a collection; the spec's fingerprint is empty, since nothing tells the embedder.
 
     Its dimension chooses one of several vectors, where the settings do not.
@@ -52,6 +54,8 @@ def described(client: QdrantClient, target: str, config: models.CollectionConfig
     params = config.params.vectors
     vectors = params if isinstance(params, Mapping) else {"": params} if params else {}
     chosen, under = wanted.chosen, f"under {wanted.section} in search.toml"
+    if not vectors:
+        raise IndexMismatch(f"it has no dense vectors; {_ANEW}")
     remedy = f"say where its passages lie ({under}), or choose another --collection"
     try:
         name = _vector(vectors, chosen.vector, wanted.dimension)
@@ -159,7 +163,7 @@ def named(vectors: Any, name: str) -> Any:
 def _vector(vectors: Mapping[str, models.VectorParams], chosen: str | None, dimension: int) -> str:
     """The name of the vector that is searched: the one that the settings name, the only one, or the only one that fits."""
     fitting = [name for name, one in vectors.items() if one.size == dimension and not _unsearchable(name, one)]
-    names = ", ".join(f"{name!r} ({params.size})" for name, params in vectors.items()) or "none"
+    names = ", ".join(f"{name!r} ({params.size})" for name, params in vectors.items())
     if chosen is not None:
         if chosen not in vectors:
             raise IndexMismatch(f"it has no vector {chosen!r}; there are: {names}")
