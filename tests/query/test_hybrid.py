@@ -129,7 +129,7 @@ def test_every_engine_finds_the_same_by_both(filled: VectorIndex, text: str, fil
         assert match.lexical is not None
         assert math.isclose(match.score, cosines[match.id], **NEAR)  # though some were found by words alone,
         assert math.isclose(match.lexical, right[match.id], **NEAR)  # and others by their vectors
-        assert match.payload["text"] == next(point.payload["text"] for point in POINTS if point.id == match.id)
+        assert match.payload == next(point.payload for point in POINTS if point.id == match.id)
     alone = filled.query(Query(vector, lexical, "lexical", filter), 7)
     assert [match.lexical for match in alone] == pytest.approx([one for one in best if one > 0], abs=1e-5)
     assert all(math.isclose(match.score, cosines[match.id], **NEAR) for match in alone)
@@ -400,6 +400,13 @@ def test_what_is_deleted_before_its_payload_is_read_is_left_out(read: Read | Non
         ]
 
     assert [one.id for one in matches(WANTED, 3, ask, read)] == ["a", "c"]
+
+
+@pytest.mark.parametrize("retrieval", ["dense", "hybrid", "lexical"])
+def test_a_point_that_a_list_has_twice_is_found_once(retrieval: Retrieval) -> None:
+    """As where it was asked for in parts, of which it is in several."""
+    lists, wanted = Lists({"a": (0.9, 0.0), "b": (0.5, 6.0), "c": (0.1, 3.0)}), replace(WANTED, retrieval=retrieval, listed=3)
+    assert matches(wanted, 3, lambda listings: [points * 2 for points in lists(listings)]) == matches(wanted, 3, lists)
 
 
 def test_a_payload_that_was_not_expected_is_requested() -> None:
