@@ -246,6 +246,17 @@ def test_no_key_a_wrong_one_and_an_old_one_are_told_apart(with_key: Open) -> Non
         assert key is None or key not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["documents", "documents.v1"])
+def test_a_gate_may_refuse_the_lists(name: str, with_key: Open, server: QdrantStandIn) -> None:
+    answer = server.answer
+
+    def answered(method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        return (403, "No lists.") if path in {"/aliases", "/collections"} else answer(method, path, body)
+
+    server.answer = answered  # type: ignore[method-assign]
+    assert with_key(OWN_KEY, name).search("gold", limit=1, retrieval="lexical").hits[0].document_id == "a"
+
+
 def test_gate_of_somebody_else(with_key: Open, server: QdrantStandIn) -> None:
     """A proxy's page of 403 is not shown; a server that is locked, which answers 403 as well, is not the key's fault."""
     searcher = with_key(OWN_KEY)

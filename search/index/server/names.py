@@ -9,7 +9,7 @@ from search.index.server.errors import Translated
 
 
 class Name:
-    """One name, as whoever holds a key sees it: one for a single collection may list neither aliases nor collections."""
+    """One name, as far as a key tells: lists hold only what it is for, and a gate may refuse them."""
 
     def __init__(self, client: QdrantClient, name: str, translated: Translated) -> None:
         self.veiled = False  # whether it is an alias, and nobody tells this key where it leads
