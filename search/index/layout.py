@@ -65,6 +65,8 @@ class Layout:
         vector: the name of the vector; "" for the unnamed one.
         filter: which points count at all; None for all.
         order: the fields that passages of a document are in reading order by, the first one first; empty if none is known.
+        encoded: fields that are strings with JSON in them, which no filter looks into.
+        beside: fields that are metadata, too, though they lie beside the object that holds it.
     """
 
     text: str
@@ -74,8 +76,8 @@ class Layout:
     vector: str = ""
     filter: PlainFilter | None = None
     order: tuple[str, ...] = ()
-    encoded: tuple[str, ...] = ()  # fields that are strings with JSON in them, which no filter looks into
-    beside: tuple[str, ...] = ()  # fields that are metadata, too, though they lie beside the object that holds it
+    encoded: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
     @property
     def noted(self) -> str:

@@ -81,8 +81,8 @@ def spec_and_layout(
         raise IndexMismatch(f"{error}; {remedy}") from error
     if payloads:
         _check_fields(client, target, layout, wanted, payloads)
-    beginning = _digest(sample[: _beginning(limits)], name)
-    return CollectionSpec(vector.size, "", layout=str(layout), adopted=layout.noted, beginning=beginning), layout
+    begins = _digest(sample[: _beginning(limits)], name)
+    return CollectionSpec(vector.size, "", layout=str(layout), adopted=layout.noted, beginning=begins), layout
 
 
 def beginning(client: QdrantClient, target: str, layout: Layout, limits: Limits) -> str:
