@@ -196,7 +196,8 @@ class Layout:
         if not self.document_id:
             return by_id
         self._check_seen(self.document_id)
-        unnamed = [{"must": [{"is_empty": {"key": self.document_id}}, by_id]}] if by_id["has_id"] else []
+        no_name = {"should": [{"is_empty": {"key": self.document_id}}, {"key": self.document_id, "match": {"value": ""}}]}
+        unnamed = [{"must": [no_name, by_id]}] if by_id["has_id"] else []
         named = [{"key": self.document_id, "match": {"any": names}}]
         return {"should": [*named, *([{"key": self.document_id, "match": {"any": numbers}}] if numbers else []), *unnamed]}
 

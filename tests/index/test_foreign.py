@@ -104,6 +104,9 @@ def test_documents_may_be_named_by_numbers_or_by_nothing_that_names(
         assert found[0].text == FACTS["cats"][0]
         assert {hit.document_id for hit in found} >= {"tides", "bread", "iron"}
         assert len({hit.document_id for hit in found}) == 10
+        named = {hit.text: hit.document_id for hit in found}
+        for name in ("gold", "owls"):  # by the ids of their points
+            assert searcher.beside("odd").get(named[FACTS[name][0]]).text == FACTS[name][0]
 
 
 @everywhere
