@@ -290,7 +290,7 @@ def test_a_server_says_in_any_way_when_to_come_again(value: str, expected: float
 def opened(client: QdrantClient, location: str) -> QdrantIndex:
     """An index of a server that answers nothing of what opens one."""
     index = QdrantIndex(client, "documents", location)
-    index._open = Described("documents", SPEC, Limits(), StorageSettings(), None, {}, None, foreign_keys=False, differing=())
+    index._open = Described("documents", SPEC, Limits(), StorageSettings(), None, {}, None, keyed_by_others=False, differing=())
     return index
 
 

@@ -32,7 +32,7 @@ class Described(NamedTuple):
     layout: Layout | None  # if another program filled it
     indexed: dict[str, str]  # which fields have a payload index, of which type; whoever makes one adds it
     keys: ShardKeys | None  # if this package shards it by tenants
-    foreign_keys: bool  # whether another program gave its shards keys, by which whoever writes has to place points
+    keyed_by_others: bool  # whether another program gave its shards keys, by which whoever writes has to place points
     differing: tuple[str, ...]  # settings that it was made by otherwise, if this package made it
 
     @property

@@ -505,7 +505,7 @@ class QdrantIndex:
             copied = f"`search adopt {shlex.quote(self.name)} --as NAME` copies it into one that is"
             problem = f"it is searched as it is, and never written to; choose another --collection, or {copied}"
             raise CollectionForeign(not_ours(self.name, self.location, problem))
-        if collection.foreign_keys:
+        if collection.keyed_by_others:
             raise IndexRejected(keyed(self.name, self.location))
 
     def _filter(self, collection: Described, filter: PlainFilter | None, beside: int = 0) -> models.Filter | None:
