@@ -10,7 +10,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -31,9 +31,9 @@ from search.errors import (
 from search.factory import needs_extra
 from search.network.deadlines import within
 from search.searcher import Searcher, open_search
-from search.settings import EdgeSettings, KeySettings, Scope, Settings, add_to_own
+from search.settings import EdgeSettings, KeySettings, Scope, Settings, adding_to_own
 from search.system.posix import check_posix
-from search.system.terminal import note, show
+from search.system.terminal import check_shown, note, show
 
 _PATIENCE_S = 5.0
 _HEALTH_S = 2.0
@@ -170,14 +170,20 @@ def key(
     _check_key(fields, kept=keep)
     section = f"[service.api_keys.{json.dumps(name, ensure_ascii=False)}]"  # quoted, as TOML has it for letters other than ASCII's
     lines = [section, *(f"{field} = {json.dumps(value, ensure_ascii=False)}" for field, value in fields.items())]
-    file = add_to_own("\n".join(lines)) if keep else None
-    if as_json:
-        print_json({"name": name, "key": made, **fields, **({"file": str(file)} if file else {})})
-        return
-    show(f"key, which is shown only now: {made}", "")
+    with adding_to_own("\n".join(lines)) if keep else nullcontext() as file:
+        if as_json:
+            print_json({"name": name, "key": made, **fields, **({"file": str(file)} if file else {})})
+        else:
+            show(f"key, which is shown only now: {made}", "")
+            _show_key(name, fields, lines, file)
+        check_shown()
+
+
+def _show_key(name: str, fields: dict[str, Any], lines: list[str], file: Path | None) -> None:
+    """Which file lets a key in, or what is to be written to let it in."""
     if file:
-        whose = "" if tenant is None else f", for the tenant {tenant}"
-        show(f"{file} lets it in ({', '.join(scopes)}{whose}); a service that runs, once it is started again")
+        whose = f", for the tenant {fields['tenant']}" if "tenant" in fields else ""
+        show(f"{file} lets it in ({', '.join(fields['scopes'])}{whose}); a service that runs, once it is started again")
         return
     show("in a search.toml of yours:", "", *lines, "", "or, as the only one, in the environment:", "")
     show(f"SEARCH_SERVICE__API_KEYS={json.dumps({name: fields})}")

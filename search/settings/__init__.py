@@ -11,7 +11,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_origin
 
@@ -74,7 +74,7 @@ from search.settings.sections import (
 )
 from search.settings.variables import BETWEEN, PREFIX, names_in, unknown, without_empty
 from search.system.caches import CACHE
-from search.system.files import replace_file
+from search.system.files import replacing_file
 
 __all__ = [
     "COLLECTION_NAME",
@@ -309,14 +309,15 @@ def _files(named: Any) -> list[SettingsFile]:
     return settings_files(Path(named) if named else None, _config_home())
 
 
-def add_to_own(section: str) -> Path:
-    """Write a further section into the user's own file of settings, and make that where there is none.
+@contextlib.contextmanager
+def adding_to_own(section: str) -> Iterator[Path]:
+    """A further section of the user's own file of settings, which is made where there is none.
 
     Args:
         section: as TOML has it, with its heading.
 
-    Returns:
-        The file, which only the user may read.
+    Yields:
+        The file, which only the user may read; the section stands in it once the block has ended without an error.
 
     Raises:
         InvalidSettings: the file cannot be read or written, has the section already, or others may write it; or there is nowhere to
@@ -336,12 +337,13 @@ def add_to_own(section: str) -> Path:
         heading = section.splitlines()[0]
         message = f"{own.path} has {heading}, or what stands in its place: choose another name, or take that out first"
         raise InvalidSettings(message) from error
-    try:
-        own.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        replace_file(own.path.resolve(), text, mode=0o600)
-    except OSError as error:
-        raise InvalidSettings(f"{own.path} cannot be written: {error.strerror}") from error
-    return own.path
+    with contextlib.ExitStack() as writing:
+        try:
+            own.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            writing.enter_context(replacing_file(own.path.resolve(), text, mode=0o600))
+        except OSError as error:
+            raise InvalidSettings(f"{own.path} cannot be written: {error.strerror}") from error
+        yield own.path
 
 
 def _config_home() -> Path | None:

@@ -102,6 +102,13 @@ def replace_file(file: Path, text: str, mode: int = 0o666) -> None:
     Raises:
         OSError: it cannot be written; an earlier one is as it was.
     """
+    with replacing_file(file, text, mode):
+        pass
+
+
+@contextlib.contextmanager
+def replacing_file(file: Path, text: str, mode: int = 0o666) -> Iterator[None]:
+    """The same around what has to go well first: the text is on the disk, and takes its place when the block has ended."""
     unfinished = file.with_name(f"{file.name}.unfinished")
     try:
         unfinished.unlink(missing_ok=True)  # which might have other permissions
@@ -109,6 +116,7 @@ def replace_file(file: Path, text: str, mode: int = 0o666) -> None:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
+        yield
         unfinished.replace(file)
     except BaseException:
         unfinished.unlink(missing_ok=True)

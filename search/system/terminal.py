@@ -5,6 +5,7 @@ of ours; what turns the direction of writing may show a name as another one. The
 """
 
 import io
+import os
 import re
 import sys
 from typing import Any
@@ -45,7 +46,11 @@ class _Output(io.FileIO):
 
 
 def prepare() -> None:
-    """Whatever is printed from now on: a character that a terminal cannot show is escaped, and a full disk raises NotPrinted."""
+    """Whatever is printed from now on: a character that a terminal cannot show is escaped, and a full disk raises NotPrinted.
+
+    Where a standard stream is closed, nothing is read or printed, and no file that is opened later takes its place.
+    """
+    _open_closed()
     out = sys.stdout
     if (
         isinstance(out, io.TextIOWrapper)
@@ -61,6 +66,24 @@ def prepare() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _open_closed() -> None:
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003  # the lowest number that is free is this one
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # as Python has one that was closed when it started
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115  # until the end
+
+
+def check_shown() -> None:
+    """What was shown has arrived where standard output leads; NotPrinted if it leads nowhere, or takes no more."""
+    if sys.__stdout__ is None:
+        raise NotPrinted("standard output is closed, and what it prints is shown nowhere else")
+    sys.stdout.flush()
 
 
 def show(*lines: object, flush: bool = False) -> None:

@@ -143,6 +143,39 @@ def test_whoever_reads_what_is_printed_may_have_enough() -> None:
         assert (done.returncode, done.stderr) == (1, "")
 
 
+def closed(streams: str, *command: object, stdin: str = "") -> tuple[int, str, str]:
+    """A command whose shell has closed some of its streams; its status, and what it printed."""
+    line = ["sh", "-c", f'exec "$@" {streams}', "sh", *map(str, command)]
+    done = subprocess.run(line, input=stdin, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("streams", [">&-", "<&- >&- 2>&-"])
+def test_no_file_takes_the_place_of_a_stream_that_is_closed(streams: str) -> None:
+    """Nor in a process that is started then."""
+    opened = "import os, sys; sys.exit(os.open(os.devnull, os.O_WRONLY))"
+    code = "import subprocess, sys; from search.system.terminal import note, prepare, show; prepare(); show('a'); note('b'); "
+    code += f"sys.stdin.buffer.read(); assert subprocess.call([sys.executable, '-c', {opened!r}]) > 2; {opened}"
+    status, out, _ = closed(streams, sys.executable, "-c", code)
+    assert (status > 2, out) == (True, "")
+
+
+def test_a_stream_that_is_closed_is_an_empty_one() -> None:
+    assert closed(">&-", COMMAND, "models") == (0, "", "")
+    assert closed("2>&-", COMMAND, "query", " ") == (2, "", "")  # whose line is not on stdout then
+    assert closed("<&-", COMMAND, "rerank", "cats") == closed("</dev/null", COMMAND, "rerank", "cats")
+
+
+@pytest.mark.parametrize(
+    ("streams", "reason"), [(">&-", "standard output is closed"), (">/dev/full", "what it prints cannot be written")]
+)
+def test_a_key_that_nobody_sees_is_not_kept(streams: str, reason: str, tmp_path: Path) -> None:
+    status, _, error = closed(streams, COMMAND, "key", "bob", "--keep", "--json")
+    assert status == 1
+    assert error.startswith(f"search: {reason}")
+    assert not list((tmp_path / "config").rglob("*.toml*"))
+
+
 def test_neither_a_context_nor_duplicates_print_what_a_terminal_obeys(run: Run, tmp_path: Path) -> None:
     run("ingest", str(evil_documents(tmp_path / "folder")))
     assert "Cats \ufffd]52;c;" in run("context", f"cats {EVIL}")  # a language model gets no such letters either
