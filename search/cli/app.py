@@ -1,14 +1,17 @@
 """The command `search`: parsing and printing only. Data goes to stdout, progress and logs to stderr."""
 
+import copy
 import logging
 import sys
 import traceback
 import warnings
+from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 import search
 from search.cli import collections, dedupe, demo, doctor, evaluate, ingest, models, query, serve
@@ -18,6 +21,22 @@ from search.errors import SearchError
 from search.system.terminal import NotPrinted, clean_lines, note, prepare, show
 
 _INTERRUPTED = 130
+_QUIET = logging.NullHandler()  # results say what failed; no need to say it twice
+_DEBUG: ContextVar[bool] = ContextVar("debug", default=False)
+
+
+class _Group(TyperGroup):
+    """Commands which take --debug, too, so that it may stand anywhere on the line."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        command = super().get_command(ctx, cmd_name)
+        if command is not None and all(one.name != "debug" for one in command.params):
+            for option in (copy.copy(one) for one in self.params if one.name == "debug"):
+                option.hidden = True  # type: ignore[attr-defined]  # of an option, as this is
+                command.params.append(option)
+        return command
+
+
 app = typer.Typer(
     name="search",
     help="Two-stage search: retrieve with Qdrant, rerank with an ONNX cross-encoder.",
@@ -25,7 +44,8 @@ app = typer.Typer(
     "of the working folder or yours (~/.config/two-stage-search).",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    cls=_Group,
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
 
 
@@ -33,6 +53,12 @@ def _show_version(asked: bool) -> None:  # noqa: FBT001  # as typer calls it
     if asked:
         show(f"search {search.__version__}")
         raise typer.Exit
+
+
+def _debugging(asked: bool) -> None:  # noqa: FBT001  # likewise
+    if asked:
+        _DEBUG.set(True)
+        logging.getLogger("search").removeHandler(_QUIET)
 
 
 @app.callback()
@@ -44,13 +70,20 @@ def root(
         ),
     ] = None,
     *,
-    debug: Annotated[bool, typer.Option(help="Show the traceback of an error; may stand anywhere on the line.")] = False,
+    debug: Annotated[  # noqa: ARG001
+        bool,
+        typer.Option(
+            "--debug",
+            callback=_debugging,
+            is_eager=True,
+            expose_value=False,
+            help="Show the traceback of an error; may stand anywhere on the line.",
+        ),
+    ] = False,
     version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")] = False,  # noqa: ARG001
 ) -> None:
     """Two-stage search: retrieve with Qdrant, rerank with an ONNX cross-encoder."""
     CONFIG.set(config)
-    if not debug:
-        logging.getLogger("search").addHandler(logging.NullHandler())  # results say what failed; no need to say it twice
 
 
 for command in (
@@ -64,19 +97,21 @@ for command in (
     *(models.export, models.models, doctor.doctor),
 ):
     app.command()(command)
-app.add_typer(collections.collections)
+app.add_typer(collections.collections, cls=_Group)
 
 
 def main() -> None:
     """Run the command; one line for an error of ours, the traceback only with --debug."""
     prepare()
-    debug = "--debug" in sys.argv
     sys.excepthook = _print_fault
-    if not debug:
-        warnings.showwarning = _print_warning
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    warnings.showwarning = _print_warning
+    logging.getLogger("search").addHandler(_QUIET)
+    _DEBUG.set(False)
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:], "--help"]
     try:
-        status = app(["--debug", *arguments] if debug else arguments, prog_name="search", standalone_mode=False)
+        status = app(arguments, prog_name="search", standalone_mode=False)
         sys.stdout.flush()
         if status == _INTERRUPTED:
             goes_on = bool({"ingest", "reindex", "update", "push", "adopt"} & {*arguments})
@@ -87,7 +122,7 @@ def main() -> None:
         note("search: given up")
         status = 1
     except (SearchError, NotPrinted) as error:
-        if debug:
+        if _DEBUG.get():
             note(*traceback.format_exc().splitlines())
         else:
             note(f"search: {error}")
@@ -109,9 +144,9 @@ def _wrong_usage(error: Any) -> int:
     return int(error.exit_code)
 
 
-def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    """A warning of a library or of ours, without the place in the code."""
-    note(f"note: {message}")
+def _print_warning(message: Warning | str, *where: Any, **_: Any) -> None:
+    """A warning of a library or of ours, without the place in the code unless --debug asks for it."""
+    note(*(warnings.formatwarning(message, *where[:3]).splitlines() if _DEBUG.get() else [f"note: {message}"]))
 
 
 def _print_fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

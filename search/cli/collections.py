@@ -49,7 +49,6 @@ collections = typer.Typer(
     name="collections",
     help="List, describe, rename by alias, copy and drop collections.",
     no_args_is_help=True,
-    add_completion=False,
 )
 
 

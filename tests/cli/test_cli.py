@@ -204,8 +204,31 @@ def test_a_busy_folder_is_one_line(tmp_path: Path) -> None:
 
 
 def test_debug_shows_the_traceback_wherever_it_stands() -> None:
-    for arguments in (["--debug", "query", " "], ["query", " ", "--debug"]):
-        assert "Traceback" in search(*arguments, status=2).stderr
+    for arguments in ("--debug query", "query --debug", "collections --debug info", "collections info --debug"):
+        assert "Traceback" in search(*arguments.split(), " ", status=None).stderr
+
+
+def test_debug_that_is_a_value_or_stands_behind_two_hyphens_is_no_option(tmp_path: Path) -> None:
+    assert "'--debug' cannot name a collection" in wrong("query", "cats", "--collection", "--debug")
+    assert "there is no collection 'documents'" in error("query", "--data-dir", tmp_path, "--", "--debug")
+
+
+def test_help_is_shown_however_it_is_asked_for() -> None:
+    for asked, plain in (("-h", "--help"), ("help", "--help"), ("collections list -h", "collections list --help")):
+        assert search(*asked.split()).stdout == search(*plain.split()).stdout
+    assert search("help", "collections", "list").stdout == search("collections", "list", "--help").stdout
+
+
+def test_a_shell_completes_commands() -> None:
+    assert "_SEARCH_COMPLETE=complete_bash" in search("--show-completion", "bash").stdout
+    said: dict[str, Any] = {"_SEARCH_COMPLETE": "complete_bash", "COMP_WORDS": "search collections al", "COMP_CWORD": "2"}
+    assert search(**said).stdout == "alias\n"
+
+
+def test_the_package_runs_as_a_module() -> None:
+    command = [sys.executable, "-m", "search", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"search {version('two-stage-search')}\n"
 
 
 def test_the_version_is_told() -> None:

@@ -1,0 +1,6 @@
+"""How does Python run the package? As the command `search`: python -m search."""
+
+from search.cli.app import main
+
+if __name__ == "__main__":
+    main()
