@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from hatchling.builders.sdist import SdistBuilder
 
 from search.settings import ServerSettings
 
@@ -25,6 +26,14 @@ def instructions() -> list[tuple[str, str]]:
 def compose(name: str = "docker-compose.yml") -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load((ROOT / name).read_text())
     return found
+
+
+def test_a_source_distribution_holds_the_whole_repository() -> None:
+    held = {file.distribution_path for file in SdistBuilder(str(ROOT)).recurse_included_files()}
+    listed = subprocess.run(["git", "-C", ROOT, "ls-files"], capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("this is no clone, so nothing says what belongs to it")
+    assert {*listed.stdout.splitlines()} - {".gitignore", "pyproject.toml"} <= held  # which always are
 
 
 def test_images_are_pinned_and_the_service_runs_with_little() -> None:
