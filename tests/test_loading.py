@@ -16,6 +16,7 @@ SETTINGS = {"pydantic", "pydantic_core", "pydantic_settings", "annotated_types",
 SHELL = {"search", "typer", "annotated_doc", "shellingham"} | SETTINGS
 EDGE = {"qdrant_edge", "numpy", "filelock"}
 MODELS = {"onnxruntime", "tokenizers", "numpy"}
+MEASURES = {"pytrec_eval", "pytrec_eval_ext", "scipy", "charset_normalizer", "rich"}  # what scipy brings along, too
 PAGES = {"rich", "pygments", "markdown_it", "mdurl", "attr"}  # of help
 
 FILTER = '{"must":[{"is_empty":{"key":"page"}}]}'
@@ -34,6 +35,7 @@ COMMANDS = [
     (f"delete --filter {FILTER}", SHELL | EDGE | MODELS),
     ("models", SHELL),
     ("--help", SHELL | PAGES),
+    ("evaluate judged.jsonl", SHELL | EDGE | MODELS | MEASURES),
     ("doctor", SHELL | EDGE | MODELS),
 ]
 SCRIPT = """
@@ -56,6 +58,7 @@ def test_a_command_loads_no_library_that_it_does_not_need(line: str, bound: set[
         searcher.ingest([Document(id="1", text="Cats sleep for most of the day."), Document(id="2", text="Dogs bark.")])
         made = searcher.search("cats", rerank=False).context()
     (tmp_path / "context.json").write_text(json.dumps(made.to_dict()))
+    (tmp_path / "judged.jsonl").write_text('{"query": "cats", "relevant": ["1"]}\n')
     words = line.split()
     if words[0] in {"query", "context"}:
         words = [words[0], " ".join(words[1:5]), *words[5:]]

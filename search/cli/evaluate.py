@@ -14,7 +14,7 @@ from search.cli.paths import path
 from search.cli.progress import ProgressReport
 from search.documents import Retrieval, counted
 from search.errors import InvalidDataset, InvalidQuery
-from search.factory import build_corpus_index, needs_extra
+from search.factory import build_corpus_index
 from search.searcher import Searcher, open_search
 from search.settings import ChatSettings, NoReranker, Settings
 from search.system.terminal import note, show
@@ -85,9 +85,10 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Does reranking help on judged data, and by how much? Vectors are kept for the next time."""
-    with needs_extra():
-        from search.evaluation.datasets import load_dataset
-        from search.evaluation.measures import MEASURES, Measure
+    from search.evaluation.datasets import load_dataset
+    from search.evaluation.measures import MEASURES, Measure
+
+    if out:  # which draws
         from search.evaluation.report import check_folder, write_report
 
     with usage():
@@ -135,10 +136,9 @@ def calibrate(
     as_json: AsJson = False,
 ) -> None:
     """Give the reranker's score a meaning: the probability of being relevant, by your judgements. Then --min-score can be used."""
-    with needs_extra():
-        from search.evaluation.calibration import calibrate as fit
-        from search.evaluation.datasets import load_dataset
-        from search.evaluation.runs import Configuration
+    from search.evaluation.calibration import calibrate as fit
+    from search.evaluation.datasets import load_dataset
+    from search.evaluation.runs import Configuration
     from search.models import locate
     from search.reranking import calibrated
 

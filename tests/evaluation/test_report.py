@@ -1,6 +1,7 @@
 """The report: one page that a browser shows with the network off and that everyone can read, and files that others read."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -269,3 +270,16 @@ sys.stdout.buffer.write(reliability_diagram(reliability(np.array([.1, .2, .9]), 
     assert b"<svg" in plain
     (tmp_path / "matplotlibrc").write_text("text.usetex: True\nfigure.facecolor: red\nlines.linewidth: 9\n")
     assert drawn() == plain
+
+
+def test_a_home_folder_that_cannot_be_written_to_is_passed_over(tmp_path: Path) -> None:
+    """In silence; the library's list of fonts is then kept nowhere."""
+    (tmp_path / "home").write_text("a file")
+    script = "import os; from search.system.caches import importing_matplotlib\nwith importing_matplotlib():\n    import matplotlib"
+    script += "\nprint(matplotlib.get_configdir(), os.path.isdir(matplotlib.get_configdir()), 'MPLCONFIGDIR' in os.environ)"
+    command = [sys.executable, "-c", script]
+    variables = {**os.environ, "HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path)}
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+    folder, *rest = done.stdout.split()
+    assert (done.stderr, Path(folder).parent, rest) == ("", tmp_path, ["True", "False"])
+    assert not Path(folder).exists()
