@@ -19,6 +19,7 @@ from search.settings import (
     Settings,
     embedder_of,
 )
+from search.system.extras import how_to_install, is_of_extra
 
 if TYPE_CHECKING:
     from search.embedding.dense import Embedder
@@ -28,25 +29,15 @@ if TYPE_CHECKING:
     from search.reranking.contract import Reranker
 
 
-_EXTRAS = {
-    **dict.fromkeys(("pytrec_eval", "scipy", "matplotlib", "jinja2"), "evaluate"),
-    **dict.fromkeys(("fastapi", "starlette", "uvicorn", "prometheus_client"), "serve"),
-    "mcp": "mcp",
-    "opentelemetry": "traces",
-    **dict.fromkeys(("onnx", "ml_dtypes", "safetensors", "huggingface_hub"), "export"),
-}
-
-
 @contextmanager
 def needs_extra() -> Iterator[None]:
     """Around the import of a part whose libraries come with an extra: MissingExtra has the command that installs it."""
     try:
         yield
     except ModuleNotFoundError as error:
-        extras = _EXTRAS.get((error.name or "").partition(".")[0], "cpu or gpu")
-        first = extras.partition(" ")[0]
-        message = f"{error.name} is not installed; install this package with its extra {extras}, as in pip install '.[{first}]'"
-        raise MissingExtra(message) from error
+        if not is_of_extra(error):
+            raise
+        raise MissingExtra(how_to_install(error)) from error
 
 
 def _where(settings: Settings) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from search.cli import collections, dedupe, demo, doctor, evaluate, ingest, mode
 from search.cli.options import CONFIG, WrongUsage
 from search.cli.paths import path
 from search.errors import SearchError
+from search.factory import needs_extra
 from search.system.terminal import NotPrinted, clean_lines, note, prepare, show
 
 _INTERRUPTED = 130
@@ -111,7 +112,8 @@ def main() -> None:
     if arguments[:1] == ["help"]:
         arguments = [*arguments[1:], "--help"]
     try:
-        status = app(arguments, prog_name="search", standalone_mode=False)
+        with needs_extra():
+            status = app(arguments, prog_name="search", standalone_mode=False)
         sys.stdout.flush()
         if status == _INTERRUPTED:
             goes_on = bool({"ingest", "reindex", "update", "push", "adopt"} & {*arguments})

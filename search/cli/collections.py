@@ -28,7 +28,7 @@ from search.cli.paths import path
 from search.cli.progress import ProgressReport
 from search.documents import counted, listed
 from search.errors import InvalidQuery, InvalidSettings
-from search.factory import build_collections, build_words, needs_extra
+from search.factory import build_collections, build_words
 from search.searcher import Searcher, open_search
 from search.settings import EdgeSettings, MemorySettings, PayloadType, checked_collection
 from search.system.terminal import note, show
@@ -405,9 +405,7 @@ def _lines(file: Path) -> list[str]:
 
 
 def _judged(source: Path) -> "Judged":
-    with needs_extra():
-        from search.evaluation.datasets import load_dataset
-
+    from search.evaluation.datasets import load_dataset
     from search.ingestion.judging import Judged
 
     dataset = load_dataset(source)

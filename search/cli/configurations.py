@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from search.errors import InvalidSettings
-from search.factory import build_reranker, needs_extra
+from search.factory import build_reranker
 from search.query.options import SearchOptions
 from search.settings import CausalSettings, ChatSettings, CrossEncoderSettings, NoReranker, Settings, shown_changes, varied
 
@@ -37,8 +37,7 @@ def configurations(
         InvalidSettings: what differs cannot be understood.
         ModelError: a reranker cannot be loaded.
     """
-    with needs_extra():
-        from search.evaluation.runs import Configuration
+    from search.evaluation.runs import Configuration
 
     for depth in depths:
         SearchOptions(depth=depth)

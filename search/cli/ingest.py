@@ -26,7 +26,6 @@ from search.cli.options import (
 from search.cli.paths import path
 from search.documents import Rejection, counted, listed, without_repeats
 from search.errors import IndexBusy, InvalidDocument
-from search.factory import needs_extra
 from search.searcher import Searcher, open_search
 from search.settings import Settings
 from search.system.terminal import note, show
@@ -350,8 +349,7 @@ def update(
     as_json: AsJson = False,
 ) -> None:
     """Change the metadata of documents in a collection, by id or by a filter, without embedding them again."""
-    with needs_extra():
-        from search.ingestion.changes import check_patch
+    from search.ingestion.changes import check_patch
 
     try:
         fields = json.loads(metadata, object_pairs_hook=without_repeats)
@@ -398,8 +396,7 @@ def _check_place(url: str | None, key: str | None, data_dir: Path | None, *, syn
 
 def _check_chosen(ids: list[str] | None, filter: str | None, url: str | None, key: str | None, data_dir: Path | None) -> None:
     """Refuse what names no documents, wherever they are."""
-    with needs_extra():
-        from search.ingestion.lookup import Selection
+    from search.ingestion.lookup import Selection
 
     _check_place(url, key, data_dir)
     with usage():

@@ -7,7 +7,6 @@ import typer
 
 from search.cli.options import AsJson, load_settings, print_json, usage
 from search.cli.paths import path
-from search.factory import needs_extra
 from search.models import LOCAL, manifest
 from search.reranking.recipe import names
 from search.system.terminal import show
@@ -33,10 +32,9 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write a checkpoint as an ONNX model for reranking: zerank, Qwen3-Reranker, any Qwen, Llama, Mistral or BERT cross-encoder."""
-    with needs_extra():
-        from search.export.model_folder import export as run
-        from search.export.precision import precision
     from search.cli.progress import ProgressReport
+    from search.export.model_folder import export as run
+    from search.export.precision import precision
 
     with usage():
         chosen = precision(weights, activations, block)
@@ -98,8 +96,7 @@ def list_models(*, named: bool) -> list[dict[str, Any]]:
     ]
     if not named:
         return rows
-    with needs_extra():
-        from search.inference.fastembed import Embedders, Rerankers, SparseModels
+    from search.inference.fastembed import Embedders, Rerankers, SparseModels
 
     served = [(kinds.kind, row) for kinds in (Embedders, SparseModels, Rerankers) for row in kinds.list_supported_models()]
     return rows + [

@@ -28,7 +28,6 @@ from search.errors import (
     ServiceUnreachable,
     TenantRequired,
 )
-from search.factory import needs_extra
 from search.network.deadlines import within
 from search.searcher import Searcher, open_search
 from search.settings import EdgeSettings, KeySettings, Scope, Settings, adding_to_own
@@ -53,11 +52,10 @@ def serve(
 ) -> None:
     """Serve a collection over HTTP: an API, a page, and reranking as Cohere's, Jina's, TEI's and vLLM's clients expect it."""
     check_posix("search serve")
-    with needs_extra():
-        from search.api.keys import check_listening
-        from search.api.logs import write_logs
-        from search.api.server import build_server
-        from search.api.state import Service
+    from search.api.keys import check_listening
+    from search.api.logs import write_logs
+    from search.api.server import build_server
+    from search.api.state import Service
 
     settings = _settings(data_dir, collection, {"host": host, "port": port})
     service = settings.service
@@ -214,10 +212,8 @@ def mcp(
 
     With --url, the setting client_key (SEARCH_CLIENT_KEY) is the key for the service.
     """
-    with needs_extra():
-        from search.mcp_server import build_assistant
-
     from search.context.counting import counter
+    from search.mcp_server import build_assistant
 
     settings = load_settings(data_dir, collection, tenant=tenant)
     counts = counter(settings.context.tokenizer)

@@ -361,11 +361,6 @@ def by_kind(files: Sequence[Path]) -> str:
     return ", ".join([*shown, *([f"{others:,} others"] if others else [])])
 
 
-def missing(error: ModuleNotFoundError) -> str:
-    """Why a file cannot be read without a library."""
-    return f"{error.name} is not installed; install this package with its extra files, as in pip install '.[cpu,files]'"
-
-
 class _Level(NamedTuple):
     """A folder that is being gone through."""
 

@@ -9,10 +9,11 @@ from search import kinds
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
 from search.reading import mail, notebooks, office, pdf, webpages
-from search.reading.files import LONGEST, SourceFile, missing, read_at_most
+from search.reading.files import LONGEST, SourceFile, read_at_most
 from search.reading.packages import without_pictures
 from search.reading.passwords import ENCRYPTED, needs_password
 from search.reading.structure import title_of
+from search.system.extras import how_to_install
 
 _LONGEST_TITLE = 500
 _LEFT_OUT = "_left_out"  # how fields of metadata end that count what a reader left out
@@ -44,7 +45,7 @@ def read(stream: BinaryIO, file: SourceFile) -> Document | Rejection:
         else:
             title, text, metadata = office.read(content, media_type)
     except ModuleNotFoundError as error:
-        return file.reject(missing(error))
+        return file.reject(how_to_install(error))
     except (InvalidDocument, MemoryError):
         raise
     except Exception as error:  # these libraries raise whatever a malformed file makes them

@@ -8,14 +8,14 @@ from typing import Any, BinaryIO
 from search.documents import Document, Rejection, listed
 from search.errors import InvalidDocument
 from search.reading import objects, sheets, text
-from search.reading.files import Item, SourceFile, missing
+from search.reading.files import Item, SourceFile
 from search.reading.named import Named
 from search.reading.parquet import read_parquet
-from search.reading.records import FIELDS, Roles, key_of, roles, values_of
-from search.reading.records import missing as missing_columns
+from search.reading.records import FIELDS, Roles, key_of, missing, roles, values_of
 from search.reading.rows import Malformed, Row, Table, plain
 from search.reading.separated import read_separated, separated_rows
 from search.reading.unread import unread
+from search.system.extras import how_to_install
 
 _JSON = (".json", ".geojson", ".jsonld")
 SUFFIXES = (".csv", ".tsv", ".parquet", ".mbox", *_JSON, *sheets.SUFFIXES)
@@ -42,7 +42,7 @@ def read_table(
             # By the name of the file, which no row has: a sync of a table that was emptied removes its rows.
             yield file.reject("holds no mail" if suffix == ".mbox" else f"has no rows below the names of its columns{wholly}")
     except ModuleNotFoundError as error:
-        yield file.reject_many(missing(error))
+        yield file.reject_many(how_to_install(error))
     except InvalidDocument as error:
         yield file.reject_many(str(error))
 
@@ -158,7 +158,7 @@ def _roles(table: Table, fields: Mapping[str, str]) -> Roles:
     Raises:
         InvalidDocument: those that the user named are not there, or none holds text.
     """
-    by_field = {field: missing_columns(table.names, field, fields)[0] for field in ("id", "text", "metadata")}
+    by_field = {field: missing(table.names, field, fields)[0] for field in ("id", "text", "metadata")}
     wanting = [field for field, names in by_field.items() if names]
     absent = [name for field in wanting for name in by_field[field]]
     if not absent:

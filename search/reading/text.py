@@ -12,6 +12,7 @@ from search.errors import InvalidDocument
 from search.reading.files import LONGEST, SourceFile, read_at_most
 from search.reading.frontmatter import front_matter
 from search.reading.structure import title_of
+from search.system.extras import how_to_install
 
 UTF_8 = "utf-8"
 _WIDER = {  # encodings that hold all of another one, which its name often stands for
@@ -140,11 +141,11 @@ def detect(content: bytes) -> str:
             return UTF_8
         if _is_utf_7(content):
             return _UTF_7
-    guess = _guess(telling)
+    guess, why = _guess_if_installed(telling)
     if guess is None and b"\0" in content[:_LOOKED_AT]:
         raise InvalidDocument("not text: it holds zero bytes; name the --encoding if it is text")
     if guess is None and where:
-        raise InvalidDocument(f"{where}, and its encoding cannot be told; name the --encoding, or convert it")
+        raise InvalidDocument(f"{where}, and its encoding cannot be told{why}; name the --encoding, or convert it")
     return guess or UTF_8
 
 
@@ -265,12 +266,18 @@ def _is_of_no_word(content: bytes) -> bool:
     return len(letters) < _FEWEST and len(_NO_LETTER.findall(content.decode("cp1252", "replace"))) == len(letters)
 
 
+def _guess_if_installed(content: bytes) -> tuple[str | None, str]:
+    """A guess, or why there is none."""
+    try:
+        return _guess(content), ""
+    except ModuleNotFoundError as error:
+        return None, f" ({how_to_install(error)})"
+
+
 def _guess(content: bytes) -> str | None:
     """The most likely encoding, by the frequencies of languages; None if none is."""
-    try:
-        import chardet  # takes a moment, and most files are UTF-8
-    except ModuleNotFoundError:
-        return None
+    import chardet  # takes a moment, and most files are UTF-8
+
     beginning = content[:_LOOKED_AT]
     words = {word for word in _WORD.findall(beginning) if not word.isascii()}  # what is repeated tells no more
     is_western = bool(words) and b"\0" not in beginning and all(map(_is_western, words))

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import typer.main
 from chatting import Answer, ChatStandIn
 from commands import COMMAND, as_json, error, one_line, search, search_apart, wrong
 from judged import CORPUS, QRELS, QUERIES, lines, write
@@ -21,9 +23,11 @@ from tiny import BUNDLED
 
 import search as library
 from search.cli import collections
+from search.cli.app import app
 from search.evaluation.datasets import load_dataset
 from search.index.edge.index import EdgeIndex
 from search.models import manifest
+from search.system.extras import _EXTRAS
 
 COMMANDS = [
     *("demo", "ingest", "delete", "query", "context", "citations", "rerank", "evaluate", "explain", "calibrate"),
@@ -135,13 +139,14 @@ def test_errors_are_one_line(tmp_path: Path) -> None:
         ("onnxruntime", ["query", "cat"], "cpu or gpu"),
         ("onnxruntime", ["rerank", "cat"], "cpu or gpu"),
         ("pytrec_eval", ["evaluate", "."], "evaluate"),
-        ("onnxruntime", ["evaluate", "."], "cpu or gpu"),
+        ("onnxruntime", ["evaluate", "judged.jsonl"], "cpu or gpu"),
         ("fastembed", ["models", "--all"], "cpu or gpu"),
     ],
 )
 def test_an_extra_that_is_not_installed_is_one_line(
     library: str, arguments: list[str], extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    Path("judged.jsonl").write_text('{"query": "cats", "relevant": ["1"]}\n')
     monkeypatch.setenv("SEARCH_RERANKER__MODEL", "BAAI/bge-reranker-base")  # bundled models take no FastEmbed
     if library == "fastembed":
         monkeypatch.setenv("SEARCH_EMBEDDER__MODEL", "BAAI/bge-small-en")
@@ -154,6 +159,55 @@ def test_an_extra_that_is_not_installed_is_one_line(
         f"search: {library} is not installed; install this package with its extra {extra}, as in pip install"
     )
     assert done.stderr.count("\n") == 1
+
+
+WITHOUT_EXTRAS: dict[str, Sequence[str]] = {  # for how it ends, what a command line says
+    "": ["collections list", "key bob", "models"],
+    "there is no collection": [
+        f"collections {line}" for line in ("info a", "drop a --yes", "snapshot a", "index a number integer")
+    ],
+    "is no whole snapshot": ["collections restore a"],
+    "is on a Qdrant server": ["adopt a --as b"],
+    "cannot be read": ["citations a"],
+    "does not answer": ["health --port 9"],
+    "cpu or gpu": [
+        *("ingest note.txt", "update {} a", "delete a", "query a", "context a", "rerank a", "explain a", "dedupe", "reindex"),
+        *("models --all", "collections alias a b", "calibrate judged.jsonl", "demo", "--config remote.toml push"),
+    ],
+    "PROBLEM": ["doctor"],
+    "evaluate": ["evaluate judged.jsonl", "evaluate judged.jsonl --out report"],
+    **{extra: [line] for extra, line in {"export": "export a b", "serve": "serve", "mcp": "mcp"}.items()},
+}
+BARE = """
+import sys
+from importlib.machinery import PathFinder
+find, absent = PathFinder.find_spec, set(sys.argv.pop().split())
+PathFinder.find_spec = lambda name, *more: None if name.partition(".")[0] in absent else find(name, *more)
+from search.cli.app import main
+for line in sys.argv[1:]:
+    sys.argv, sys.stdin = ["search", *line.split()], open("note.txt")
+    try:
+        main()
+    except SystemExit as end:
+        print(f"{line} ends with {end.code}", file=sys.stderr)
+"""
+
+
+def test_no_command_fails_without_a_word_where_no_extra_is_installed(tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("Cats sleep.")
+    (tmp_path / "judged.jsonl").write_text('{"query": "cats", "relevant": ["1"]}\n')
+    (tmp_path / "remote.toml").write_text('[index]\nengine = "qdrant"\nurl = "http://127.0.0.1:9"\n')
+    every = [line for ones in WITHOUT_EXTRAS.values() for line in ones]
+    assert {*vars(typer.main.get_command(app))["commands"]} <= {word for line in every for word in line.split()}
+    variables = {**os.environ, "HOME": str(tmp_path), "SEARCH_DATA_DIR": str(tmp_path / "data")}
+    command = [sys.executable, "-c", BARE, *every, " ".join(_EXTRAS)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=variables)
+    assert done.returncode == 0, done.stderr
+    told = iter(done.stderr.splitlines())
+    for said, line in ((said, line) for said, ones in WITHOUT_EXTRAS.items() for line in ones):
+        if said and line != "doctor":
+            assert said in next(told), line
+        assert next(told) == f"{line} ends with {int(bool(said))}"
 
 
 @pytest.mark.parametrize("kind", ["embedder", "reranker"])
