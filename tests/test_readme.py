@@ -107,7 +107,7 @@ def test_shell_blocks_run(tmp_path: Path) -> None:
     zerank(tmp_path / "zerank-1-small")
     lines = [line for text in (README, USAGE) for block in blocks("sh", text) for line in block.splitlines() if "search " in line]
     commands = list(dict.fromkeys(line.partition(" #")[0].strip() for line in lines if "pip" not in line))
-    assert len(commands) == 18
+    assert len(commands) == 19
     run(commands, tmp_path)
 
 

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 import search
-from search.cli import collections, dedupe, demo, doctor, evaluate, ingest, models, query, serve
+from search.cli import collections, dedupe, demo, doctor, evaluate, ingest, models, query, serve, settings
 from search.cli.options import CONFIG, WrongUsage
 from search.cli.paths import path
 from search.errors import SearchError
@@ -42,7 +42,7 @@ app = typer.Typer(
     name="search",
     help="Two-stage search: retrieve with Qdrant, rerank with an ONNX cross-encoder.",
     epilog="Every setting can be given as an environment variable such as SEARCH_EMBEDDER__MODEL, in .env or in search.toml, "
-    "of the working folder or yours (~/.config/two-stage-search).",
+    "of the working folder or yours (~/.config/two-stage-search); search settings lists them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     cls=_Group,
@@ -95,7 +95,7 @@ for command in (
     dedupe.dedupe,
     *(collections.reindex, collections.adopt, collections.push),
     *(serve.serve, serve.health, serve.key, serve.mcp),
-    *(models.export, models.models, doctor.doctor),
+    *(models.export, models.models, settings.settings, doctor.doctor),
 ):
     app.command()(command)
 app.add_typer(collections.collections, cls=_Group)

@@ -203,8 +203,10 @@ class Settings(BaseSettings):
     )
 
     config: Path | None = Field(None, description="A file of settings to read instead of search.toml; no file may name one.")
-    data_dir: NamedPath = Field(default_factory=lambda: _home() / ".local/share/two-stage-search")
-    collection: Annotated[str, AfterValidator(_of_a_collection)] = "documents"
+    data_dir: NamedPath = Field(
+        default_factory=lambda: _home() / ".local/share/two-stage-search", description="The folder of the embedded collections."
+    )
+    collection: Annotated[str, AfterValidator(_of_a_collection)] = Field("documents", description="Which collection.")
     index: Annotated[EdgeSettings | ServerSettings | MemorySettings, Field(discriminator="engine")] = EdgeSettings()
     storage: StorageSettings = StorageSettings()
     tenant_field: str | None = Field(
@@ -258,7 +260,7 @@ class Settings(BaseSettings):
             super().__init__(**values)
         except ValidationError as error:
             wrong = problems(error, Settings, self._places(values))
-            raise InvalidSettings(f"invalid settings: {wrong}. search/settings/sections.py lists what can be set") from error
+            raise InvalidSettings(f"invalid settings: {wrong}. `search settings` lists what can be set") from error
         except (ValueError, OSError) as error:  # a variable that cannot be parsed
             reason = error.__cause__ if isinstance(error, SettingsError) else error
             raise InvalidSettings(f"settings cannot be read: {reason}") from error

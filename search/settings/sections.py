@@ -83,7 +83,7 @@ class _Section(BaseModel):
 class _WithKey(_Section):
     """What is reached by a key, which stands here or in a file of its own."""
 
-    api_key: SecretStr | None = None
+    api_key: SecretStr | None = Field(None, description="The key itself, which others may read where they read this.")
     api_key_file: NamedPath | None = Field(
         None, description="A file that has the key in it, such as a secret that is mounted; without `api_key`."
     )
@@ -207,7 +207,7 @@ class ChatSettings(_WithKey):
 
     kind: Literal["chat"] = "chat"
     url: Annotated[str, AfterValidator(_of_a_server)] = Field(description="Up to /v1, such as http://127.0.0.1:8000/v1.")
-    model: str
+    model: str = Field(description="As the endpoint calls it.")
     weight: float | None = Field(None, ge=0, le=1, description="Share of the reranker in the ranking; None: 1.")
     window: int = Field(20, ge=2, description="Passages in one request.")
     stride: PositiveInt = Field(10, description="How far the window moves; less than the window.")
@@ -308,7 +308,7 @@ class ServerSettings(_WithKey):
     """A Qdrant server or cluster."""
 
     engine: Literal["qdrant"] = "qdrant"
-    url: str = Field("http://127.0.0.1:6333", description="https:// for TLS.")
+    url: str = Field("http://127.0.0.1:6333", description="Where it is; https:// for TLS.")
     urls: tuple[str, ...] = Field((), description="Of other nodes of the same cluster, asked where `url` does not answer.")
     protocol: Literal["auto", "grpc", "rest"] = Field(
         "auto", description="Of points; auto: gRPC where the same server speaks it, REST otherwise. All else is asked over REST."

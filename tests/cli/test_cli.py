@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -31,7 +32,7 @@ from search.system.extras import _EXTRAS
 
 COMMANDS = [
     *("demo", "ingest", "delete", "query", "context", "citations", "rerank", "evaluate", "explain", "calibrate"),
-    *("dedupe", "reindex", "push", "export", "models", "doctor", "collections"),
+    *("dedupe", "reindex", "push", "export", "models", "settings", "doctor", "collections"),
 ]
 
 
@@ -162,7 +163,7 @@ def test_an_extra_that_is_not_installed_is_one_line(
 
 
 WITHOUT_EXTRAS: dict[str, Sequence[str]] = {  # for how it ends, what a command line says
-    "": ["collections list", "key bob", "models"],
+    "": ["collections list", "key bob", "models", "settings"],
     "there is no collection": [
         f"collections {line}" for line in ("info a", "drop a --yes", "snapshot a", "index a number integer")
     ],
@@ -792,7 +793,7 @@ def test_help(command: str) -> None:
     shown = search(*command.split(), "--help").stdout
     assert "Usage: search" in shown
     if not command:
-        listed = [line.split()[1] for line in shown.splitlines() if line.startswith("│ ") and line.split()[1] in COMMANDS]
+        listed = [name for name in re.findall("^│ (\\w+)", shown, re.MULTILINE) if name in COMMANDS]
         assert listed == COMMANDS
 
 

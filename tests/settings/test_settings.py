@@ -498,7 +498,7 @@ def homeless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_home_folder_a_data_folder_is_enough(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettings, match=r"^there is no home folder: set HOME, or data_dir \(SEARCH_DATA_DIR\)$"):
         Settings()
-    with pytest.raises(InvalidSettings, match=r"^invalid settings: depth: Input should be greater than 0\. search"):
+    with pytest.raises(InvalidSettings, match=r"^invalid settings: depth: Input should be greater than 0\. `search"):
         Settings(data_dir=tmp_path, depth=0)
     with pytest.raises(InvalidSettings, match=r"^invalid settings: data_dir: ~ has no home folder here: write the path in full\. "):
         Settings(data_dir="~/data")
@@ -561,7 +561,7 @@ def test_what_is_wrong_is_named_with_its_place_and_what_was_meant(tmp_path: Path
 
     (tmp_path / "search.toml").write_text("[reranker]\nwieght = 0.5\n")
     message = "reranker.wieght (in search.toml) is no setting (did you mean reranker.weight?)"
-    assert told() == f"invalid settings: {message}. search/settings/sections.py lists what can be set"
+    assert told() == f"invalid settings: {message}. `search settings` lists what can be set"
     (tmp_path / "search.toml").write_text('[service.api_keys.a]\nsha = "s3cret"\n')
     assert (
         "service.api_keys.a.sha256 is missing; service.api_keys.a.sha (in search.toml) is no setting (did you mean service"

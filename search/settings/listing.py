@@ -1,0 +1,146 @@
+"""Which settings are there, what is each of them now, and where was it said?"""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+
+from search.errors import InvalidSettings
+from search.settings import Settings, variable
+from search.settings.files import MISSING, value_of
+from search.settings.problems import VARIABLE, Place, models_in
+from search.settings.sections import shown_value
+
+_ANY_NAME = "NAME"  # stands for what the user chooses, as of a collection
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting, as plain data: paths are strings, sets are lists, and a secret is a mark that there is one.
+
+    Attributes:
+        name: section by section, such as "index.url".
+        value: None where nothing is set, and of kinds that are not chosen.
+        default: likewise.
+        place: where the value was said, such as "search.toml"; None: nowhere, so it is the default.
+        description: one sentence or a few, with the unit.
+        choices: the words that it may be; none where it may be something else.
+        kind: with which kind of the section alone it means something, such as 'index.engine = "qdrant"'; None: always.
+        section: what the section is about.
+    """
+
+    name: str
+    value: Any
+    default: Any
+    place: str | None
+    description: str
+    choices: tuple[str, ...]
+    kind: str | None
+    section: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as JSON has it."""
+        return asdict(self)
+
+
+def listing(settings: Settings, arguments: dict[str, Any]) -> Iterator[Setting]:
+    """Every setting, also those of kinds that are not chosen, of settings that were made here with some arguments."""
+    return _Listing(Settings._places(arguments)).within(Settings, settings, ())  # noqa: SLF001  # of this package
+
+
+class _Listing:
+    def __init__(self, places: Sequence[Place]) -> None:
+        self._places = places
+
+    def within(
+        self, section: type[BaseModel], value: BaseModel | None, prefix: tuple[str, ...], kind: str | None = None, but: str = ""
+    ) -> Iterator[Setting]:
+        """The settings of a section but for one; no value where it is of another kind."""
+        about = "What holds for all." if section is Settings else _first_paragraph(section)
+        for name, field in section.model_fields.items():
+            path, models = (*prefix, name), list(models_in(field.annotation))
+            found = getattr(value, name, None)
+            if name == but:
+                continue
+            if not models:
+                yield self._setting(path, field, found, kind, about)
+            elif get_origin(field.annotation) is dict:
+                for one, said in (found or {_ANY_NAME: None}).items():
+                    yield from self.within(models[0], said, (*path, one))
+            elif isinstance(field.discriminator, str):
+                yield from self._kinds(path, field.discriminator, models, field.get_default(), found)
+            else:
+                yield from self.within(models[0], found, path)
+
+    def _kinds(
+        self, path: tuple[str, ...], by: str, models: Sequence[type[BaseModel]], default: Any, found: Any
+    ) -> Iterator[Setting]:
+        """A section that is of one of several kinds: which, and what each of them has."""
+        choices = tuple(model.model_fields[by].default for model in models)
+        name = (*path, by)
+        about = f"Which kind of {path[-1]}."
+        yield Setting(
+            ".".join(name), getattr(found, by), getattr(default, by), self._place(name), about, choices, kind=None, section=about
+        )
+        for model, choice in zip(models, choices, strict=True):
+            kind = f'{".".join(name)} = "{choice}"'
+            yield from self.within(model, found if isinstance(found, model) else None, path, kind, by)
+
+    def _setting(self, path: tuple[str, ...], field: FieldInfo, value: Any, kind: str | None, section: str) -> Setting:
+        default = None
+        with contextlib.suppress(InvalidSettings):  # there is no home folder that it could be in
+            default = None if field.is_required() else field.get_default(call_default_factory=True)
+        return Setting(
+            ".".join(path),
+            _plain(value),
+            _plain(default),
+            self._place(path),
+            field.description or "",
+            _choices(field.annotation),
+            kind,
+            section,
+        )
+
+    def _place(self, path: tuple[str, ...]) -> str | None:
+        """What says a setting, strongest first."""
+        for said, place in self._places:
+            if value_of(said, path) is not MISSING:
+                return place.replace(f"SEARCH_{VARIABLE}", _variable(path)) or "an argument"
+        return None
+
+
+def _variable(path: tuple[str, ...]) -> str:
+    """The variable that says a setting, by itself or with others of its section."""
+    names = [f"SEARCH_{'__'.join(path[:end])}".upper() for end in range(len(path), 0, -1)]
+    return next((name for name in names if variable(name)), names[0])
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case SecretStr():
+            return "…"
+        case Path():
+            return str(value)
+        case frozenset() | tuple():
+            return sorted(map(_plain, value)) if isinstance(value, frozenset) else list(map(_plain, value))
+        case Mapping():
+            return {name: _plain(one) for name, one in value.items()}
+        case _:
+            return shown_value(value)
+
+
+def _choices(annotation: Any) -> tuple[str, ...]:
+    """The words of a type that has no other values than these and None."""
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    others = [part for part in get_args(annotation) if part is not NoneType]
+    return _choices(others[0]) if len(others) == 1 and get_origin(annotation) in {Union, UnionType} else ()
+
+
+def _first_paragraph(section: type[BaseModel]) -> str:
+    return " ".join((section.__doc__ or "").partition("\n\n")[0].split())
