@@ -24,7 +24,7 @@ def how_to_install(error: ModuleNotFoundError) -> str:
     if _PROJECT.is_file() or not wanted:
         way = f"install this package with its extra {called}, as in pip install '.[{extra}]'"
     else:
-        way = f"install its extra {called}, as in pip install {' '.join(map(repr, wanted))}"
+        way = f"install this package's extra {called}, as in pip install {' '.join(map(repr, wanted))}"
     return f"{error.name} is not installed; {way}"
 
 

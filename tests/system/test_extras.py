@@ -22,7 +22,7 @@ def test_what_is_missing_can_be_installed_with_and_without_a_clone(
     assert how_to_install(error).startswith(f"{library} is not installed; install this package with its extra {extra}")
     assert how_to_install(error).endswith(f"as in pip install '.[{extra}]'")
     monkeypatch.setattr(extras, "_PROJECT", tmp_path / "pyproject.toml")
-    assert how_to_install(error).startswith(f"{library} is not installed; install its extra {extra}")
+    assert how_to_install(error).startswith(f"{library} is not installed; install this package's extra {extra}")
     assert how_to_install(error).endswith(f"as in pip install {wanted}")
     monkeypatch.setattr(metadata, "requires", lambda _: None)  # as of a package that was never installed
     assert how_to_install(error).endswith(f"as in pip install '.[{extra}]'")
