@@ -24,6 +24,8 @@ from search.system.terminal import NotPrinted, clean_lines, note, prepare, show
 _INTERRUPTED = 130
 _QUIET = logging.NullHandler()  # results say what failed; no need to say it twice
 _DEBUG: ContextVar[bool] = ContextVar("debug", default=False)
+_COMMAND: ContextVar[str | None] = ContextVar("command", default=None)  # that runs
+_RESUMED = {"ingest", "reindex", "update", "push", "adopt"}  # where they stopped, by the same command
 
 
 class _Group(TyperGroup):
@@ -64,6 +66,7 @@ def _debugging(asked: bool) -> None:  # noqa: FBT001  # likewise
 
 @app.callback()
 def root(
+    context: typer.Context,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -85,6 +88,7 @@ def root(
 ) -> None:
     """Two-stage search: retrieve with Qdrant, rerank with an ONNX cross-encoder."""
     CONFIG.set(config)
+    _COMMAND.set(context.invoked_subcommand)
 
 
 for command in (
@@ -116,8 +120,8 @@ def main() -> None:
             status = app(arguments, prog_name="search", standalone_mode=False)
         sys.stdout.flush()
         if status == _INTERRUPTED:
-            goes_on = bool({"ingest", "reindex", "update", "push", "adopt"} & {*arguments})
-            note(f"search: interrupted{'; what was written stays, and the same command goes on from there' if goes_on else ''}")
+            kept = "; what was written stays, and the same command goes on from there" if _COMMAND.get() in _RESUMED else ""
+            note(f"search: interrupted{kept}")
     except BrokenPipeError:
         status = 1
     except typer.Abort:

@@ -1,5 +1,6 @@
 """From a checkpoint to a served language model, by commands and settings alone."""
 
+import io
 import json
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from commands import COMMAND, as_json, error, search, wrong
 from languages import GOLDEN, checkpoint, exported, recipe_file
 
+from search.cli.app import main
 from search.reranking.recipe import names
 
 PAIRS = GOLDEN["texts"]
@@ -132,6 +134,21 @@ except OutOfMemory as error:
         pytest.skip("only Linux tells how much memory a process has")
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.stdout == "went on\n", done.stderr[-2000:]
+
+
+def test_what_writes_nothing_says_nothing_of_it_when_it_is_interrupted(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupted(io.BytesIO):
+        def read(self, *_: Any) -> bytes:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(Interrupted()))
+    monkeypatch.setattr(sys, "argv", ["search", "rerank", "ingest"])
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    with pytest.raises(SystemExit, match="130"):
+        main()
+    assert capfd.readouterr().err == "search: interrupted\n"
 
 
 def test_what_is_interrupted_says_what_is_kept(tmp_path: Path) -> None:
