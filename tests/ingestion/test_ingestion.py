@@ -657,6 +657,31 @@ def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
         EdgeIndex(tmp_path, "documents").ensure(spec, create=True)
 
 
+@pytest.mark.parametrize(
+    "damaged", ["{", "[" * 100_000, "[]", "null", '{"live": "documents"}', '{"live": {}}', '{"live": {"name": 1}}']
+)
+def test_aliases_that_cannot_be_read(damaged: str, tmp_path: Path) -> None:
+    (tmp_path / "aliases.json").write_text(damaged)
+    said = r"aliases\.json .*; restore it, or write what it should say, as {\"live\": {\"name\": \"documents\"}}$"
+    with pytest.raises(IndexCorrupt, match=said):
+        EdgeIndex(tmp_path, "documents").ensure(CollectionSpec(4, "model@1"), create=False)
+    for ask in (engine := EdgeCollections(tmp_path)).aliases, lambda: engine.previous("live"), lambda: engine.unalias("live"):
+        with pytest.raises(IndexCorrupt, match=said):
+            ask()
+
+
+def test_an_alias_whose_collection_is_gone_is_led_elsewhere_or_forgotten(tmp_path: Path) -> None:
+    filled_edge(tmp_path)
+    engine = EdgeCollections(tmp_path)
+    mends: list[Callable[[], None]] = [lambda: engine.switch("live", "documents"), lambda: engine.unalias("live")]
+    for mend in mends:
+        (tmp_path / "aliases.json").write_text('{"live": {"name": "gone"}}')
+        with pytest.raises(CollectionNotFound):
+            engine.info("live")
+        mend()
+        assert "gone" not in engine.aliases().values()
+
+
 def test_a_collection_whose_making_was_interrupted_is_made_again(tmp_path: Path) -> None:
     spec = CollectionSpec(4, "model@1")
     index = EdgeIndex(tmp_path, "documents")

@@ -24,6 +24,7 @@ from search.system.files import is_full, is_regular, make_private, replace_file
 from search.system.forks import abandon, ancestors, watch
 
 Opened = TypeVar("Opened")
+_MENDED = 'restore it, or write what it should say, as {"live": {"name": "documents"}}'
 
 
 class User(NamedTuple):
@@ -158,14 +159,16 @@ class DataFolder:
         """For each alias, the collection that it leads to and the one before; IndexCorrupt if the file cannot be read."""
         file = self.path / "aliases.json"
         try:
-            aliases: dict[str, dict[str, Any]] = json.loads(file.read_text())
+            stored = json.loads(file.read_text())
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except OSError as error:
             raise unreadable(file, error) from error
-        except ValueError as error:
-            raise IndexCorrupt(f"{file} cannot be read ({error}); restore it, or write what it should say") from error
-        return aliases
+        except (ValueError, RecursionError) as error:
+            raise IndexCorrupt(f"{file} cannot be read ({error}); {_MENDED}") from error
+        if not isinstance(stored, dict) or not all(map(_leads_somewhere, stored.values())):
+            raise IndexCorrupt(f"{file} does not say of each alias where it leads; {_MENDED}")
+        return stored
 
     def write_aliases(self, aliases: dict[str, dict[str, Any]]) -> None:
         """Replace all aliases; see `replace_json`."""
@@ -195,6 +198,10 @@ class DataFolder:
         engine = f", whose Qdrant Edge is process {owner['engine']}" if "engine" in owner else ""
         who = f"process {owner.get('pid', 'unknown')} ({owner.get('command', 'unknown command')}){engine}"
         return IndexBusy(f"{self.path} is in use by {who}: wait until it is done, or give this one another --data-dir")
+
+
+def _leads_somewhere(known: Any) -> bool:
+    return isinstance(known, dict) and isinstance(known.get("name"), str)
 
 
 def held_by_parent(path: Path, parent: int) -> str:
