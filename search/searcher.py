@@ -665,9 +665,10 @@ class _Parts:
             from search.query.fusion import Mix
             from search.query.service import SearchService
 
-            return SearchService(embedder, self.index, lambda: self.reranker, Mix.of(self.settings.lexical), self.words)
+            return SearchService(embedder, self.index, lambda: None, Mix.of(self.settings.lexical), self.words)
 
-        return self._once("service", build)
+        # What is kept does not hold this, which keeps it: the engine's lock is free as soon as the searcher is dropped.
+        return self._once("service", build).reranked_by(lambda: self.reranker)
 
     @contextlib.contextmanager
     def using(self) -> "Iterator[tuple[SearchService, VectorIndex]]":

@@ -230,7 +230,7 @@ from search.index.edge.folder import DataFolder
 try:
     DataFolder(owner.parent).hold()
 except SearchError as error:
-    assert "is in use by process" in str(error)
+    assert "is in use by another searcher of this program" in str(error)
 else:
     raise AssertionError("the child let go of what its parent holds")
 searcher.close()

@@ -1,6 +1,7 @@
 """What may a program do with a searcher that is at work? In callbacks, in other threads, and once something of it is closed."""
 
 import contextlib
+import gc
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
@@ -12,7 +13,7 @@ from serving import PETS
 from standin import QdrantStandIn
 
 from search.documents import Document, Rejection
-from search.errors import CollectionNotFound, IndexFailure, InvalidSettings, SearchError
+from search.errors import CollectionNotFound, IndexBusy, IndexFailure, InvalidSettings, SearchError
 from search.searcher import Searcher, open_search
 from search.settings import Settings
 
@@ -220,6 +221,47 @@ def test_what_is_opened_after_it_was_closed_is_closed_again(engine: str, model_f
 def test_errors_of_a_collection_that_is_open_stay(settings: Settings) -> None:
     with open_search(settings) as searcher, pytest.raises(CollectionNotFound, match="`search ingest` makes one"):
         searcher.search("birds")
+
+
+@pytest.fixture
+def without_collector() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("without_collector")
+@pytest.mark.parametrize("engine", ["edge", "edge process"])
+def test_one_that_is_dropped_keeps_no_folder(engine: str, model_folder: Path, tmp_path: Path) -> None:
+    """As a notebook's cell drops it that is run again."""
+    for _ in range(2):
+        searcher: Searcher | None = open_search(settings_of(model_folder, tmp_path, ENGINES[engine]))
+        assert searcher is not None
+        searcher.ingest(PETS)
+        assert searcher.search("sleep", limit=1).hits
+        assert searcher.count() == len(PETS)
+        searcher = None
+
+
+@pytest.mark.usefixtures("without_collector")
+def test_one_that_is_dropped_in_a_cycle_keeps_no_folder(model_folder: Path, tmp_path: Path) -> None:
+    settings = settings_of(model_folder, tmp_path, ENGINES["edge"])
+    cycle: list[Any] = [open_search(settings)]
+    cycle.append(cycle)
+    cycle[0].ingest(PETS)
+    del cycle
+    with open_search(settings) as another:
+        assert another.count() == len(PETS)
+
+
+def test_a_folder_of_another_searcher_of_this_program(model_folder: Path, tmp_path: Path) -> None:
+    settings = settings_of(model_folder, tmp_path, ENGINES["edge"])
+    with open_search(settings) as searcher:
+        searcher.ingest(PETS)
+        for other in (settings, settings.model_copy(update={"collection": "other"})):
+            with pytest.raises(IndexBusy, match=r"in use by another searcher of this program: close that one, .*searcher\.beside"):
+                open_search(other).ingest(PETS)
+        assert searcher.count() == len(PETS)
 
 
 @pytest.mark.parametrize("wrong", [{}, [], "", 0, False, "data"], ids=repr)

@@ -62,6 +62,12 @@ class SearchService:
         made._index, made._retriever = part, self._retriever.over(part)  # noqa: SLF001  # another of its kind
         return made
 
+    def reranked_by(self, reranker: Callable[[], Reranker | None]) -> "SearchService":
+        """The same with another second stage."""
+        made = copy.copy(self)
+        made._reranker = reranker  # noqa: SLF001  # another of its kind
+        return made
+
     def search(self, query: str, options: SearchOptions) -> SearchResult:
         """Answer a query, by options with a limit and a depth.
 

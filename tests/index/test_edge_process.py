@@ -20,6 +20,7 @@ from serving import wait_until
 from search.documents import Document
 from search.errors import CollectionNotFound, IndexBusy, IndexFaulted, IndexFull, IndexTimeout
 from search.index.contract import CollectionSpec, Point, Query, VectorIndex
+from search.index.edge.folder import DataFolder, User
 from search.index.edge.process import EdgeProcess
 from search.searcher import open_search
 from search.settings import Settings, StorageSettings
@@ -100,6 +101,8 @@ def test_errors_come_through_as_they_are(tmp_path: Path) -> None:
     index.ensure(SPEC, create=True)
     other = EdgeProcess(tmp_path)
     with pytest.raises(IndexBusy, match=rf"in use by process {os.getpid()} .* whose Qdrant Edge is process {child_of(process)}: "):
+        DataFolder(tmp_path, User(1, "another", (), "in another container")).hold()
+    with pytest.raises(IndexBusy, match="in use by another searcher of this program"):
         other.named("a", StorageSettings()).ensure(SPEC, create=False)
     with pytest.raises(IndexFaulted, match="failed on nonsense"):
         process.call("nonsense")
@@ -266,6 +269,7 @@ def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:
 import os, signal
 from pathlib import Path
 from typing import Any
+from search.index.edge.folder import DataFolder, User
 from search.index.edge.process import EdgeProcess
 process = EdgeProcess(Path({str(tmp_path)!r}))
 process.names()

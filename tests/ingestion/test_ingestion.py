@@ -227,7 +227,8 @@ def test_a_second_process_is_told_who_has_the_folder(tmp_path: Path) -> None:
         second = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
         assert second.returncode == 1
         assert f"IndexBusy: {tmp_path} is in use by process {os.getpid()}" in second.stderr
-        with pytest.raises(IndexBusy, match="--data-dir"):
+        assert "give this one another --data-dir" in second.stderr
+        with pytest.raises(IndexBusy, match="another searcher of this program"):
             open_search(Settings(data_dir=tmp_path)).search("one")
         assert searcher.search("one").hits[0].document_id == "a"
     again: Searcher = open_search(Settings(data_dir=tmp_path))

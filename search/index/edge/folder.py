@@ -7,8 +7,10 @@ data_dir/aliases.json   {"documents": {"name": "documents.v2", "previous": "docu
 
 import contextlib
 import errno
+import gc
 import json
 import os
+import secrets
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +27,8 @@ from search.system.forks import abandon, ancestors, watch
 
 Opened = TypeVar("Opened")
 _MENDED = 'restore it, or write what it should say, as {"live": {"name": "documents"}}'
+_PROGRAM = secrets.token_hex(8)  # told from those of other containers, whose processes have the same numbers
+_ENDS_WITHIN_S = 1.0  # an engine's process whose searcher was dropped
 
 
 class User(NamedTuple):
@@ -33,11 +37,12 @@ class User(NamedTuple):
     pid: int
     command: str
     ancestors: Sequence[int]  # the processes that it is a fork of
+    program: str
 
     @classmethod
     def this(cls) -> "User":
         """The process that asks."""
-        return cls(os.getpid(), " ".join(sys.argv[:3]), tuple(ancestors))
+        return cls(os.getpid(), " ".join(sys.argv[:3]), tuple(ancestors), _PROGRAM)
 
 
 class Claims:
@@ -179,22 +184,38 @@ class DataFolder:
         try:
             with full_disk(self.path):
                 make_private(self.path)
-                self._lock.acquire()
+                self._lock_file(owner)
         except Timeout as error:
             raise self._busy(read_owner(owner)) from error
         except OSError as error:
             raise IndexRejected(f"{self.path} cannot be written ({error.strerror}); choose another --data-dir") from error
-        with contextlib.suppress(OSError):  # only for the message above
-            owner.write_text(json.dumps(self._identity()))
+        user = self._user or User.this()
+        with contextlib.suppress(OSError):  # only for messages
+            engine = {} if self._user is None else {"engine": os.getpid()}
+            owner.write_text(json.dumps({"pid": user.pid, "command": user.command, "program": user.program, **engine}))
 
-    def _identity(self) -> dict[str, Any]:
-        if self._user is None:
-            return {"pid": os.getpid(), "command": " ".join(sys.argv[:3])}
-        return {"pid": self._user.pid, "command": self._user.command, "engine": os.getpid()}
+    def _lock_file(self, file: Path) -> None:
+        with contextlib.suppress(Timeout):
+            self._lock.acquire()
+            return
+        owner = read_owner(file)
+        own = self._is_own(owner)
+        if own:
+            gc.collect()  # whose it is may have been dropped, and wait in a cycle to be collected
+        self._lock.acquire(timeout=_ENDS_WITHIN_S if own and "engine" in owner else 0)
+
+    def _is_own(self, owner: Mapping[str, Any]) -> bool:
+        user = self._user or User.this()
+        return (owner.get("pid"), owner.get("program")) == (user.pid, user.program)
 
     def _busy(self, owner: Mapping[str, Any]) -> IndexBusy:
         if owner.get("pid") in (ancestors if self._user is None else self._user.ancestors):
             return IndexBusy(held_by_parent(self.path, owner["pid"]))
+        if self._is_own(owner):
+            return IndexBusy(
+                f"{self.path} is in use by another searcher of this program: close that one, share it between threads, "
+                "or ask it for another collection (searcher.beside)"
+            )
         engine = f", whose Qdrant Edge is process {owner['engine']}" if "engine" in owner else ""
         who = f"process {owner.get('pid', 'unknown')} ({owner.get('command', 'unknown command')}){engine}"
         return IndexBusy(f"{self.path} is in use by {who}: wait until it is done, or give this one another --data-dir")

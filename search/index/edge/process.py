@@ -129,7 +129,10 @@ class EdgeProcess:
             self._end(process, connection)
             raise
         if error is not None:
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # which would hold its traceback, which holds it, and this
         return answer
 
     def names(self) -> list[str]:
