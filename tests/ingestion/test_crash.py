@@ -141,9 +141,15 @@ def test_a_full_disk_ends_a_run_that_goes_on_when_there_is_room(
 
 
 def test_too_little_room_for_a_collection(small_disk: Callable[[int], Path]) -> None:
-    index = EdgeIndex(small_disk(20), "documents")
+    disk = small_disk(20)
+    index = EdgeIndex(disk, "documents")
     with pytest.raises(IndexFull, match=r"(19|20|21) MB are left"):
         index.ensure(CollectionSpec(8, "model@1"), create=True)
+    free = shutil.disk_usage(disk).free
+    with pytest.raises(
+        IndexFull, match=rf"{free // 1_000_000} MB are left on the disk of .*, and {free // 1_000_000 + 1} are needed to open"
+    ):
+        index._need(free + 1, "to open")
 
 
 FILL = """
@@ -228,7 +234,7 @@ AT_WORK = """
 import sys
 import numpy as np
 from search.errors import IndexFailure
-from search.index.contract import CollectionSpec
+from search.index.contract import CollectionSpec, Query
 from search.index.edge.collections import EdgeCollections
 from search.index.edge.process import EdgeProcess
 from search.settings import StorageSettings
@@ -317,6 +323,24 @@ def test_on_a_full_disk_it_says_so_and_nothing_is_killed_or_lost(
     index = EdgeIndex(data, "documents")
     index.ensure(CollectionSpec(64, "model@1"), create=False)
     assert (index.count(), len(index.query(Query(np.ones(64, np.float32)), 5))) == (3_000, 5)
+    index.close()
+
+
+@pytest.mark.parametrize(("work", "leave", "left"), [("open", 60_000_000, 3_000), ("delete", 6_000_000, 0)])
+def test_what_takes_little_is_done_where_there_is_little_room(
+    work: str, leave: int, left: int, small_disk: Callable[[int], Path], collection: Path
+) -> None:
+    """The files of a collection that is opened have 130 MB that the disk has not set aside, and it takes a third of them."""
+    disk = small_disk(400)
+    data = disk / "data"
+    subprocess.run(["cp", "--archive", collection, data], check=True)
+    with apart.python(FILLING + AT_WORK, data, "here", work, leave, environment=os.environ) as process:
+        assert process.stdout.read().endswith("done\n")
+        assert process.wait() == 0
+    (disk / "filler").unlink()
+    index = EdgeIndex(data, "documents")
+    index.ensure(CollectionSpec(64, "model@1"), create=False)
+    assert index.count() == left
     index.close()
 
 

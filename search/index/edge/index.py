@@ -56,7 +56,7 @@ from search.index.edge.folder import (
     read_spec,
     replace_json,
 )
-from search.index.edge.shard import OpenShard, load, translated, unallocated
+from search.index.edge.shard import OpenShard, load, room_to_open, translated
 from search.index.exact import indexed_path
 from search.index.hybrid import Listing, Scored, matches
 from search.settings import StorageSettings
@@ -66,7 +66,7 @@ from search.system.forks import watch
 _PAGE = 256
 _OPTIMIZED_EVERY = 20_000  # points written: so the engine's memory does not grow with the collection
 _COPIES = 3  # of what is written: the log, the segment, and files growing ahead of it
-_OPENING = 4_000_000  # bytes, beside what the files have set no blocks aside for
+_MARGIN = 4_000_000  # bytes, beside what opening takes; to delete all of 15,000 passages takes a tenth of it
 _ROOM = 40_000_000  # bytes that stay free: what an empty collection takes, and the log grows by
 
 
@@ -189,7 +189,7 @@ class EdgeIndex(EmbeddedIndex, WordsAsMade):
 
     def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
         """Remove points by id, or all that pass a filter."""
-        self._check_room(_COPIES * sum(map(len, ids)))
+        self._need(_MARGIN + _COPIES * (sum(map(len, ids)) + _size(filter or {})), "to delete; make room and run the same again")
         self._written += 1
         with self._opened.use() as shard:
             if ids:
@@ -292,14 +292,14 @@ class EdgeIndex(EmbeddedIndex, WordsAsMade):
 
     def _check_room(self, size: int) -> None:
         """IndexFull where it might not fit: the engine writes into mapped files, and a full disk would end the process."""
-        self._need(_COPIES * size + _ROOM)
+        self._need(_COPIES * size + _ROOM, "to go on; make room and run the same again, what was written stays")
 
-    def _need(self, needed: int) -> None:
+    def _need(self, needed: int, advice: str) -> None:
         free = shutil.disk_usage(self._data.path).free
         if free < needed:
+            wanted = -(-needed // 1_000_000)
             raise IndexFull(
-                f"{free // 1_000_000:,} MB are left on the disk of {self._data.path}, and {needed // 1_000_000:,} are needed "
-                "to go on; make room and run the same again, what was written stays"
+                f"{free // 1_000_000:,} MB are left on the disk of {self._data.path}, and {wanted:,} are needed {advice}"
             )
 
     @property
@@ -322,11 +322,13 @@ class EdgeIndex(EmbeddedIndex, WordsAsMade):
     def _opened_or_made(self, described: Path, spec: CollectionSpec) -> OpenShard:
         shard = self._folder / "shard"
         if is_described(described):
-            self._need(_OPENING + unallocated(shard))
+            on_disk = read_description(described)["storage"].get("on_disk_payload") is not False
+            needed = _MARGIN + room_to_open(shard, payload_on_disk=on_disk)
+            self._need(needed, f"to open {self.name!r}; make room and run the same again")
             return OpenShard(shard, load(self.name, shard))
         if not self._exact:
             refuse_to_begin_anew(self.name, str(self._data.path), self._data.left_by(self.name))
-        self._check_room(unallocated(shard))
+        self._check_room(room_to_open(shard, payload_on_disk=False))
         if shard.exists():
             self._clear(shard)
         with full_disk(self._data.path), translated():

@@ -46,9 +46,23 @@ class OpenShard:
             opened.close()
 
 
-def unallocated(folder: Path) -> int:
-    """Bytes of the files in a folder that the disk has not set aside yet: to open them takes these, since the engine maps them."""
-    return sum(_holes(file) for file in folder.rglob("*") if file.is_file())
+def room_to_open(folder: Path, *, payload_on_disk: bool) -> int:
+    """Bytes that the disk has not set aside yet, and that to open a collection takes.
+
+    The engine maps its files, and touches all of vectors and payload indexes. Words, and a payload that stays on disk, take no more
+    than the log holds, where the system ended before they were written down.
+    """
+    log, kept, touched = 0, 0, 0
+    for file in filter(Path.is_file, folder.rglob("*")):
+        place = file.relative_to(folder).parts
+        part = "".join(place[2:3])  # segments/ID/PART/…
+        if place[0] == "wal":
+            log += 512 * file.stat().st_blocks
+        elif part.startswith("vector_storage-") or (part == "payload_storage" and payload_on_disk):
+            kept += _holes(file)
+        else:
+            touched += _holes(file)
+    return touched + min(kept, log)
 
 
 def _holes(file: Path) -> int:
