@@ -3,7 +3,6 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby
 from pathlib import PurePath
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -23,8 +22,8 @@ _SECONDS_BETWEEN_LOOKS = 0.1  # while documents are read
 _MEGABYTE = 1_000_000
 _MINUTES_FROM_S = 120
 _HOURS_FROM_S = 7200
-_RECENT_S = 30.0  # that the time left is told by: what was unchanged took no time, what is new does
-_FEWEST = 4  # steps that it is told by
+_RECENT_S = 30.0  # or a third of all seconds, by which the time left is told, and by all in which anything was embedded
+_FEWEST = 4  # steps that are recent
 _DENSITY = {  # characters of text for each byte, before any file was read; 1 for others …
     **dict.fromkeys((".pdf", ".docx", ".pptx", ".odt", ".epub", ".msg"), 0.1),
     **dict.fromkeys((".html", ".htm", ".xhtml", ".eml", ".ipynb"), 0.3),
@@ -125,7 +124,7 @@ class IngestionReport(Bar):
         """Show what has been written."""
         self._progress = progress
         if self._work:
-            self._work.done(progress.characters, progress.seconds)
+            self._work.done(progress.characters, progress.seconds, progress.tokens)
         self._show()
 
     def _show(self) -> None:
@@ -135,8 +134,10 @@ class IngestionReport(Bar):
         if progress is None:
             parts.append(f"{self._of_all(self._documents)} read")
         else:
-            rate = progress.tokens / max(progress.seconds, 1e-9)
-            parts += [self._of_all(progress.documents), counted(progress.chunks, "passage"), f"{rate:,.0f} tokens/s"]
+            done, unit = (progress.tokens, "tokens") if progress.tokens else (progress.documents, "documents")
+            parts += [self._of_all(progress.documents)]
+            parts += [counted(progress.chunks, "passage")] if progress.chunks else []
+            parts += [f"{done / max(progress.seconds, 1e-9):,.0f} {unit}/s"]
             parts += [f"{progress.rejected:,} rejected"] if progress.rejected else []
         self.show(", ".join(parts), share, self._work.seconds_left if self._work else None)
 
@@ -154,16 +155,19 @@ class Workload:
 
     def __init__(self, extents: "Sequence[Extent]") -> None:
         self._files = list(extents)
+        self._suffixes = [PurePath(file.name).suffix.lower() for file in self._files]
         self._at = 0  # the file that is being read …
         self._items = 0  # … how many of its documents are, …
         self._share = 0.0  # … and what share of its bytes that is
-        self._left: dict[str, float] = {}  # bytes, by suffix
-        for suffix, files in groupby(sorted(self._files, key=_suffix), key=_suffix):
-            self._left[suffix] = sum(file.bytes for file in files)
-        self._seen: dict[str, tuple[float, float]] = {}  # bytes and characters, likewise
+        self._left: dict[str, float] = dict.fromkeys(self._suffixes, 0.0)  # bytes
+        for suffix, file in zip(self._suffixes, self._files, strict=True):
+            self._left[suffix] += file.bytes
+        self._seen: dict[str, tuple[float, float]] = {}  # bytes and characters, by suffix, too
         self._read = 0  # characters
         self._done = 0.0
         self._steps: deque[tuple[float, float]] = deque([(0.0, 0.0)])  # seconds, characters that were done by then
+        self._tokens = 0  # embedded by then
+        self._embedded = (0.0, 0.0)  # seconds and characters of the steps that embedded anything
 
     def read(self, item: Document | Rejection) -> None:
         """A document was read, or rejected."""
@@ -177,16 +181,17 @@ class Workload:
             self._advance(1)
             self._at, self._items, self._share = self._at + 1, 0, 0
         self._items += 1
-        file = self._files[at]
-        self._advance(min(self._items / max(file.documents, 1), 1))
-        size, before = self._seen[_suffix(file)]
-        self._seen[_suffix(file)] = size, before + characters
+        self._advance(min(self._items / max(self._files[at].documents, 1), 1), characters)
 
-    def done(self, characters: float, seconds: float) -> None:
-        """So many characters are done with, after so many seconds of work."""
+    def done(self, characters: float, seconds: float, tokens: int = 0) -> None:
+        """So many characters are done with, after so many seconds of work in which so many tokens were embedded."""
+        before, earlier = self._steps[-1]
+        if tokens > self._tokens:  # what was there already takes no time, and says nothing of what is new
+            took, of = self._embedded
+            self._embedded, self._tokens = (took + seconds - before, of + characters - earlier), tokens
         self._done = characters
         self._steps.append((seconds, characters))
-        while len(self._steps) > _FEWEST and self._steps[1][0] <= seconds - _RECENT_S:
+        while len(self._steps) > _FEWEST and self._steps[1][0] <= seconds - max(_RECENT_S, seconds / 3):
             self._steps.popleft()
 
     @property
@@ -199,9 +204,11 @@ class Workload:
     def seconds_left(self) -> float | None:
         """How long the rest will take; None if nothing tells yet."""
         (since, before), (until, now) = self._steps[0], self._steps[-1]
-        if now <= before or until <= since:
+        seconds, characters = self._embedded  # a step that is slow, such as one that builds the graph, does not count alone
+        seconds, characters = seconds + until - since, characters + now - before
+        if characters <= 0 or seconds <= 0:
             return None
-        return max(self._whole() - self._done, 0) * (until - since) / (now - before)
+        return max(self._whole() - self._done, 0) * seconds / characters
 
     def _whole(self) -> float:
         """Characters in all."""
@@ -211,18 +218,14 @@ class Workload:
         size, characters = self._seen.get(suffix, (0, 0))
         return (characters + _BELIEVED * _DENSITY.get(suffix, 1)) / (size + _BELIEVED)
 
-    def _advance(self, share: float) -> None:
-        """This share of the present file is read."""
-        file = self._files[self._at]
-        size = max(share - self._share, 0) * file.bytes
-        before, characters = self._seen.get(_suffix(file), (0.0, 0.0))
-        self._seen[_suffix(file)] = before + size, characters
-        self._left[_suffix(file)] -= size
+    def _advance(self, share: float, characters: int = 0) -> None:
+        """This share of the present file is read, and of its text so many characters more."""
+        suffix = self._suffixes[self._at]
+        size = max(share - self._share, 0) * self._files[self._at].bytes
+        seen, before = self._seen.get(suffix, (0.0, 0.0))
+        self._seen[suffix] = seen + size, before + characters
+        self._left[suffix] -= size
         self._share = max(share, self._share)
-
-
-def _suffix(file: "Extent") -> str:
-    return PurePath(file.name).suffix.lower()
 
 
 def _is_of(source: str, name: str) -> bool:

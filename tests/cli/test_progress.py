@@ -3,7 +3,7 @@
 import io
 import time
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from commands import search
 from papers import pdf
 from rich.console import Console
 
+from search.cli import progress
 from search.cli.progress import IngestionReport, ProgressReport, Workload
 from search.documents import Document, Rejection
 from search.embedding.dense import FastEmbedEmbedder
@@ -135,6 +136,49 @@ def test_the_time_left_of_a_run_that_goes_on(clocked: Clocked, tmp_path: Path) -
     assert later
     for seconds, left in later:
         assert 0.4 < left / (whole - seconds) < 2, (seconds, left, whole)
+
+
+@pytest.mark.parametrize("known", [0, 100_000], ids=["all new", "most there already"])
+def test_one_slow_step_says_little_of_the_rest(known: int) -> None:
+    """As the engine builds its graph meanwhile."""
+    work = Workload([Extent("a.txt", known + 100_000, 1)])
+    work.done(known, 1)
+    said: list[float] = []
+    for second in [*range(2, 102), *range(202, 300)]:  # a hundred characters each
+        step = len(said) + 1
+        work.done(known + 100 * step, second, 20 * step)
+        said.append(float(work.seconds_left or 0))
+    assert said[99] == pytest.approx(900, rel=0.1)
+    assert said[98] < said[100] < 2 * 1_800  # as it goes on if every hundredth step is that slow
+    assert 1_000 < said[-1] < 1.5 * 1_200
+
+
+def test_the_kind_of_a_file_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+
+    def path(name: str) -> PurePath:
+        looked.append(name)
+        return PurePath(name)
+
+    monkeypatch.setattr(progress, "PurePath", path)
+    work = Workload([Extent("a.jsonl", 1_000, 10), Extent("b.csv", 1_000, 10)])
+    for number in range(20):
+        work.read(Document(str(number), "x", origin=f"{'a.jsonl' if number < 10 else 'b.csv'}:{number}"))
+    assert looked == ["a.jsonl", "b.csv"]
+    assert work._left == pytest.approx({".jsonl": 0, ".csv": 0})
+
+
+@pytest.mark.parametrize(
+    ("chunks", "tokens", "shown"),
+    [(0, 0, "2 documents/s"), (4, 0, "4 passages, 2 documents/s"), (4, 900, "4 passages, 300 tokens/s")],
+)
+def test_nothing_is_said_of_what_is_not_done(chunks: int, tokens: int, shown: str) -> None:
+    """In a dry run, or where all is there already, nothing is embedded."""
+    out, now = io.StringIO(), [0.0]
+    with IngestionReport("comparing", None, Console(file=out, width=200), lambda: now[0]) as report:
+        now[0] += 6
+        report.update(Progress(6, chunks, tokens, 0, 3.0, 5))
+    assert out.getvalue() == f"comparing 6 documents, {shown}\n"
 
 
 def test_documents_count_as_soon_as_they_are_whole(clocked: Clocked, tmp_path: Path) -> None:
