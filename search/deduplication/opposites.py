@@ -5,6 +5,7 @@ The lists are short: of what they lack, a pair of texts shows only that one word
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 _PAIRS = """
 accept=reject accept=refuse accept=decline allow=forbid allow=prohibit allow=deny permit=forbid permit=prohibit approve=reject
@@ -57,6 +58,7 @@ largely almost certain given all notably indeed namely
 """
 GRAMMAR = frozenset(_GRAMMAR.split())  # one in place of another turns no sense, but where they are opposites of the list
 _LEAST = 4  # letters of a word that a prefix stands before: "able" has an opposite, "it" has none
+_KEPT = 8_192  # words whose opposites are remembered, of some 2 kB each: the pairs of a collection have much the same
 _ENDING = re.compile(r"(?<=\w{3})(?:ied|ies|ing|ed|es|s|d|e)\Z")
 
 
@@ -83,7 +85,8 @@ def turned(only_one: Iterable[str], only_other: Iterable[str]) -> int:
     return sum(not forms.isdisjoint(_opposites(word)) for word in only_one)
 
 
-def _opposites(word: str) -> set[str]:
+@lru_cache(_KEPT)
+def _opposites(word: str) -> frozenset[str]:
     stem = stem_of(word)
     others = set(_OPPOSITES.get(word, ())) | set(_OPPOSITES.get(stem, ()))
     for prefix in _PREFIXES:
@@ -91,4 +94,4 @@ def _opposites(word: str) -> set[str]:
         others |= {
             form.removeprefix(prefix) for form in (word, stem) if len(form) >= len(prefix) + _LEAST and form.startswith(prefix)
         }
-    return others
+    return frozenset(others)

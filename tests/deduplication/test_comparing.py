@@ -2,6 +2,7 @@
 
 import pytest
 
+from search.deduplication import opposites
 from search.deduplication.calls import foreign_calls
 from search.deduplication.comparing import SIGNS, digest_of, profile_of, signs_of
 from search.deduplication.pairs import probability
@@ -105,6 +106,10 @@ LONG = (
 )
 def test_words_that_turn_the_sense_show(word: str, other: str) -> None:
     assert (signs(LONG, LONG.replace(word, other))["turned words"] > 0) == (word != other)
+
+
+def test_the_opposites_of_a_word_are_made_once() -> None:
+    assert opposites._opposites("accepted") is opposites._opposites("accepted")
 
 
 def test_a_word_in_place_of_another_shows_unless_both_are_spelt_alike() -> None:
