@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from search.embedding.dense import Embedder
     from search.embedding.sparse_models import SparseEmbedders
     from search.index.collections import Collections
-    from search.index.contract import VectorIndex
+    from search.index.contract import OnBuild, VectorIndex
     from search.index.retrying import Attempts, OnWait, PatientIndex
     from search.index.tenants import Tenant
     from search.ingestion.adopting import Adoption
@@ -103,10 +103,14 @@ class Searcher:
         dry_run: bool = False,
         on_change: "OnChange | None" = None,
         on_wait: "OnWait | None" = None,
+        on_build: "OnBuild | None" = None,
     ) -> int:
         """Remove documents, by id or by a filter that any passage passes (search.index.filters); how many there were.
 
-        Those that are not there are no error. See search.ingestion.changes for the rest, and for errors.
+        Those that are not there are no error. If more than a fifth goes, Edge builds the rest a new graph, which gives room on the
+        disk back; `on_build` is called before, with the number of passages.
+
+        See search.ingestion.changes for the rest, and for errors.
         """
         check_flags(dry_run=dry_run)
         with self._parts.changing():
@@ -115,7 +119,8 @@ class Searcher:
             from search.ingestion.lookup import Selection
 
             chosen = Selection(ids, filter)
-            return remove(self._patiently(index, on_wait), embedder, chosen, dry_run=dry_run, on_change=on_change)
+            patient = self._patiently(index, on_wait)
+            return remove(patient, embedder, chosen, dry_run=dry_run, on_change=on_change, on_build=on_build)
 
     def update(
         self,
@@ -360,9 +365,13 @@ class Searcher:
                 if on_progress:
                     on_progress(Progress("removing documents", done, total))
 
+            def build(passages: int) -> None:
+                if on_progress:
+                    on_progress(Progress("building the graph", 0, passages))
+
             plan = planned(found, near=near, any_metadata=any_metadata)
             index = self._patiently(self.index, on_wait)
-            return remove_duplicates(index, embedder, found, plan, leads_to=self._led_to, on_step=step)
+            return remove_duplicates(index, embedder, found, plan, leads_to=self._led_to, on_step=step, on_build=build)
 
     def _led_to(self) -> str:
         """The collection that the name leads to now, whatever it led to when this searcher opened it."""

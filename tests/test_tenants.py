@@ -24,7 +24,7 @@ from search.errors import (
     TenantRequired,
     UnsupportedFilter,
 )
-from search.index.contract import Point
+from search.index.contract import OnBuild, Point
 from search.index.server.index import QdrantIndex
 from search.index.server.reserved import ReservedPoint
 from search.index.tenants import PartIndex, Tenant, TenantIndex, parts_of
@@ -377,9 +377,9 @@ def test_many_tenants_are_reindexed_with_one_claim_and_one_graph(
         put.append(note["claim"])
         write(point, note, before)
 
-    def counted(index: QdrantIndex) -> None:
+    def counted(index: QdrantIndex, on_build: OnBuild | None = None) -> None:
         built.append(index.name)
-        build(index)
+        build(index, on_build)
 
     monkeypatch.setattr(ReservedPoint, "put", noted)
     monkeypatch.setattr(QdrantIndex, "optimize", counted)

@@ -239,6 +239,8 @@ class Service:
         except _TOLERATED as failure:
             _log.warning("%s", failure)
         self._engine = self._searcher.collections
+        if hasattr(self._engine, "waits"):
+            self._engine.waits = False  # for graphs, lest the next write did
         self.ready = True
         self.metrics.ready.set(1)
 

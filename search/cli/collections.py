@@ -25,7 +25,7 @@ from search.cli.options import (
     usage,
 )
 from search.cli.paths import path
-from search.cli.progress import ProgressReport
+from search.cli.progress import ProgressReport, graph_of
 from search.documents import counted, listed
 from search.errors import InvalidQuery, InvalidSettings
 from search.factory import build_collections, build_words
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from search.ingestion.judging import Judged
     from search.ingestion.pushing import Push
     from search.ingestion.reindexing import ReindexReport
-    from search.ingestion.report import IngestReport
+    from search.ingestion.report import IngestReport, Progress
 
 _MIN_OVERLAP = 0.5
 Name = Annotated[str, typer.Argument(help="A collection, or an alias of one.")]
@@ -232,7 +232,7 @@ def reindex(
                 min_overlap=_MIN_OVERLAP if min_overlap is None else min_overlap,
                 drop_unowned=drop_unowned,
                 only_if_needed=not anew,
-                on_progress=lambda progress: report.update(progress.documents, counted(progress.chunks, "passage")),
+                on_progress=lambda progress: _show_reindexing(report, progress),
                 on_wait=note_wait,
             )
     _note_left_out(done)
@@ -250,6 +250,13 @@ def _check_together(**options: Any) -> None:
     for one, others in {"--rollback": {*given}, "--no-check": checking, "--judged": checking}.items():
         if one in given and (other := next((name for name in given if name in others - {one}), None)):
             raise WrongUsage(f"{one} and {other} do not go together; leave out one of them")
+
+
+def _show_reindexing(report: ProgressReport, progress: "Progress") -> None:
+    if progress.building:
+        report.stage(graph_of(progress.building))
+    else:
+        report.update(progress.documents, counted(progress.chunks, "passage"))
 
 
 def _rolled_back(searcher: Searcher, *, as_json: bool) -> None:

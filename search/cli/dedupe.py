@@ -12,7 +12,7 @@ import typer
 from search.cli.options import AsJson, Collection, DataDir, Tenant, WrongUsage, confirm, load_settings, note_wait, print_json, usage
 from search.cli.output import clip
 from search.cli.paths import path
-from search.cli.progress import ProgressReport
+from search.cli.progress import ProgressReport, graph_of
 from search.documents import counted
 from search.errors import InvalidQuery
 from search.searcher import Searcher, open_search
@@ -158,9 +158,16 @@ def _removed(searcher: Searcher, found: "Duplicates", near: float | None, *, any
             found,
             near=near,
             any_metadata=any_metadata,
-            on_progress=lambda progress: report.update(progress.done, total=progress.total),
+            on_progress=lambda progress: _show_removal(report, progress),
             on_wait=note_wait,
         )
+
+
+def _show_removal(report: ProgressReport, progress: "Progress") -> None:
+    if progress.step == "building the graph" and progress.total:
+        report.stage(graph_of(progress.total))
+    else:
+        report.update(progress.done, total=progress.total)
 
 
 def _outcome(plan: "Removal", *, delete: bool) -> dict[str, Any]:

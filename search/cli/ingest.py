@@ -24,6 +24,7 @@ from search.cli.options import (
     usage,
 )
 from search.cli.paths import path
+from search.cli.progress import graph_of
 from search.documents import Rejection, counted, listed, without_repeats
 from search.errors import IndexBusy, InvalidDocument
 from search.searcher import Searcher, open_search
@@ -320,6 +321,7 @@ def delete(
             dry_run=dry_run,
             on_change=lambda _, document_id: gone.append(document_id),
             on_wait=note_wait,
+            on_build=lambda passages: note(f"{graph_of(passages)}, without what was removed"),
         )
     there = set(gone)
     absent = [one for one in dict.fromkeys(ids or []) if one not in there]

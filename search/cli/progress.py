@@ -63,6 +63,12 @@ class Bar:
         if self._console.is_terminal:
             self._bars.stop()
 
+    def stage(self, words: str) -> None:
+        """Show at once what is done from now on, of which nobody knows how far it is."""
+        self._what, self._line_due = words, self._clock()
+        self._bars.update(self._task, description=words)
+        self.show("", None, None)
+
     def show(self, words: str, share: float | None, seconds_left: float | None) -> None:
         """Show how far it is: in words, as a share of the work, 0 to 1, and by the seconds left; None where that is unknown."""
         left = "" if seconds_left is None else f", {_duration(seconds_left)} left"
@@ -71,7 +77,7 @@ class Bar:
             self._bars.update(self._task, completed=share or 0, total=None if share is None else 1, words=line)
         elif self._clock() >= self._line_due:
             self._line_due = self._clock() + _SECONDS_BETWEEN_LINES
-            self._console.print(f"{self._what} {line}", highlight=False, markup=False, soft_wrap=True)
+            self._console.print(f"{self._what} {line}".rstrip(), highlight=False, markup=False, soft_wrap=True)
 
 
 class ProgressReport(Bar):
@@ -123,6 +129,9 @@ class IngestionReport(Bar):
     def update(self, progress: "Progress") -> None:
         """Show what has been written."""
         self._progress = progress
+        if progress.building:
+            self.stage(graph_of(progress.building))
+            return
         if self._work:
             self._work.done(progress.characters, progress.seconds, progress.tokens)
         self._show()
@@ -226,6 +235,11 @@ class Workload:
         self._seen[suffix] = seen + size, before + characters
         self._left[suffix] -= size
         self._share = max(share, self._share)
+
+
+def graph_of(passages: int) -> str:
+    """What is done last, and takes minutes where there are many."""
+    return f"building the graph of {counted(passages, 'passage')}"
 
 
 def _is_of(source: str, name: str) -> bool:

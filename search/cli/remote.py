@@ -9,6 +9,7 @@ from typing import TypeVar
 from search.client import Client
 from search.documents import Document, Json, Rejection
 from search.errors import InvalidQuery, ServiceError, ServiceOverloaded, ServiceRefused, ServiceUnreachable
+from search.index.contract import OnBuild
 from search.ingestion.report import IngestReport, OnChange, OnProgress, OnRejection
 
 Answer = TypeVar("Answer")
@@ -83,6 +84,7 @@ class Remote:
         dry_run: bool = False,
         on_change: OnChange | None = None,
         on_wait: OnWait | None = None,
+        on_build: OnBuild | None = None,  # noqa: ARG002  # the service's own matter
     ) -> int:
         """See Searcher.delete."""
         patience = _Patience(self._patience_s, on_wait)

@@ -11,7 +11,8 @@ from search.deduplication.report import Duplicate, Duplicates
 from search.documents import Document
 from search.embedding.dense import Embedder
 from search.errors import IndexMismatch, InvalidQuery
-from search.index.contract import CollectionSpec, VectorIndex
+from search.index.contract import CollectionSpec, OnBuild, VectorIndex
+from search.ingestion.changes import give_room_back
 from search.ingestion.lookup import AT_ONCE, of_documents
 from search.ingestion.relay import in_groups
 from search.ingestion.restoring import settled
@@ -181,6 +182,7 @@ def remove_duplicates(
     *,
     leads_to: Callable[[], str],
     on_step: OnStep | None = None,
+    on_build: OnBuild | None = None,
 ) -> Removal:
     """Remove what a plan names, under one claim; a document stays if it, or what stays for it, is not as the report has it.
 
@@ -193,6 +195,7 @@ def remove_duplicates(
         plan: what `planned` made of it.
         leads_to: looks up the collection that the name leads to now.
         on_step: called with the documents that were compared again so far, and all of them.
+        on_build: called if so much was removed that the rest gets a new graph, with the number of its passages.
 
     Raises:
         InvalidQuery: the plan names what the report does not; nothing is removed.
@@ -218,6 +221,8 @@ def remove_duplicates(
             kept += others
             if on_step:
                 on_step(len(removed) + len(kept), len(plan.removed))
+        if removed:
+            give_room_back(index, on_build)
     return Removal(tuple(removed), (*plan.kept, *kept))
 
 

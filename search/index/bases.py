@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from search.errors import CollectionNotFound, IndexRejected
-from search.index.contract import Attempt, CollectionSpec, EmbedWords, VectorIndex, once
+from search.index.contract import Attempt, CollectionSpec, EmbedWords, OnBuild, VectorIndex, once
 
 
 class EmbeddedIndex:
@@ -58,9 +58,9 @@ class WrappedIndex:
         """Be the only writer of the whole collection for the time of a context."""
         return self._index.claimed(attempt, removing=removing)
 
-    def optimize(self) -> None:
+    def optimize(self, on_build: OnBuild | None = None) -> None:
         """Build the search graph of the whole collection now."""
-        self._index.optimize()
+        self._index.optimize(on_build)
 
     def discard(self) -> None:
         """Remove the collection again, if it was made for nothing: while it holds no point of anybody's."""

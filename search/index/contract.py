@@ -140,6 +140,7 @@ def vectors_of(stored: Any) -> tuple[Vector | None, SparseVector | None]:
 
 
 Attempt = Callable[[Callable[[], Any]], Any]
+OnBuild = Callable[[int], None]  # told of how many passages a graph is being built, before that is waited for
 EmbedWords = Callable[[Sequence[Payload]], Sequence[SparseVector | None]]  # of passages; None for one without a word
 
 
@@ -247,8 +248,11 @@ class VectorIndex(Protocol):
             on_added: called now and then with the number so far.
         """
 
-    def optimize(self) -> None:
-        """Build the search graph now. Until then (Edge) or meanwhile (server) search is exact and slower."""
+    def optimize(self, on_build: OnBuild | None = None) -> None:
+        """Build the search graph now, where that gains anything; until then search is exact and slower.
+
+        On Edge this waits for it; `on_build` is called before, with the number of passages. A server does it by itself.
+        """
 
     def discard(self) -> None:
         """Remove the collection again, if `ensure` made it, nothing was written since, and nobody else claims it; else leave it."""

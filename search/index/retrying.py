@@ -10,7 +10,18 @@ from typing import Any, TypeVar
 
 from search.errors import IndexFailure, IndexOverloaded
 from search.index.bases import WrappedIndex
-from search.index.contract import Attempt, CollectionSpec, EmbedWords, Matches, PlainFilter, Point, Query, Record, VectorIndex
+from search.index.contract import (
+    Attempt,
+    CollectionSpec,
+    EmbedWords,
+    Matches,
+    OnBuild,
+    PlainFilter,
+    Point,
+    Query,
+    Record,
+    VectorIndex,
+)
 
 Answer = TypeVar("Answer")
 _NOT_READY = 503
@@ -149,6 +160,6 @@ class PatientIndex(WrappedIndex):
         """Give every passage its words; requests for it are tried again, too."""
         return self._index.add_words(lexical, embed, attempt or self._patiently, on_added)
 
-    def optimize(self) -> None:
+    def optimize(self, on_build: OnBuild | None = None) -> None:
         """Build the search graph now."""
-        self._patiently(self._index.optimize)
+        self._patiently(lambda: self._index.optimize(on_build))

@@ -2,15 +2,15 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
 from search.documents import Document, Json, Rejection, checked_json
 from search.embedding.dense import Embedder
-from search.errors import InvalidDocument, InvalidQuery
-from search.index.contract import CollectionSpec, VectorIndex
+from search.errors import IndexFull, InvalidDocument, InvalidQuery
+from search.index.contract import CollectionSpec, OnBuild, VectorIndex
 from search.ingestion.lookup import AT_ONCE, Selection, written_of
 from search.ingestion.relay import in_groups
 from search.ingestion.report import OnChange
@@ -70,11 +70,18 @@ _ROUNDING = 1e-9  # 0.29 of 100 are 29
 
 
 def remove(
-    index: VectorIndex, embedder: Embedder, selection: Selection, *, dry_run: bool = False, on_change: OnChange | None = None
+    index: VectorIndex,
+    embedder: Embedder,
+    selection: Selection,
+    *,
+    dry_run: bool = False,
+    on_change: OnChange | None = None,
+    on_build: OnBuild | None = None,
 ) -> int:
     """Remove documents with all their passages, or in a dry run only count them; how many there were.
 
-    `on_change` is called for every document that is removed, or would be.
+    `on_change` is called for every document that is removed, or would be; `on_build` if so much is that the rest gets a new graph,
+    which gives back the room on the disk, with the number of its passages.
 
     Raises:
         CollectionNotFound: there is no collection.
@@ -91,7 +98,15 @@ def remove(
             for document_id in group:
                 if on_change:
                     on_change("removed", document_id)
+        if document_ids and not dry_run:
+            give_room_back(index, on_build)
     return len(document_ids)
+
+
+def give_room_back(index: VectorIndex, on_build: OnBuild | None) -> None:
+    """Have the rest built a new graph where so much was removed that it gains; without room for that, by a later ingestion."""
+    with suppress(IndexFull):
+        index.optimize(on_build)
 
 
 def most(max_delete: Any, of_all: int) -> int:

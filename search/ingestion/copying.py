@@ -100,16 +100,14 @@ class _Copying:
             self._copy({document_id: version for document_id, version in versions.items() if version})
             for document_id in (document_id for document_id, version in versions.items() if not version):
                 self.rejections.add(incomplete(self.source, document_id))
-            if self.on_progress:
-                seen = sum(self.counts.values()) + self.kept
-                self.on_progress(Progress(seen, self.chunks, 0, self.rejections.count, time.monotonic() - self.started))
+            self._tell_progress()
         if sync:
             absent = sorted(others(self.target, ids.__contains__))
             for batch in in_groups(absent, AT_ONCE):
                 self.target.delete(filter=written_of(batch))
             self.counts["removed"] = len(absent)
         if self.chunks:
-            self.target.optimize()
+            self.target.optimize(self._tell_progress)
         return IngestReport(
             **self.counts,
             elsewhere_ids=(),
@@ -130,6 +128,11 @@ class _Copying:
             damaged=damage.damaged,
             foreign=damage.foreign,
         )
+
+    def _tell_progress(self, building: int = 0) -> None:
+        if self.on_progress:
+            seen, seconds = sum(self.counts.values()) + self.kept, time.monotonic() - self.started
+            self.on_progress(Progress(seen, self.chunks, 0, self.rejections.count, seconds, building=building))
 
     def _copy(self, held: dict[str, list[Record]]) -> None:
         """Write those documents of a group that are not there, and replace those that differ."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from search.index.contract import Attempt, CollectionSpec, PlainFilter, VectorIndex, kept_if_done, once
+from search.index.contract import Attempt, CollectionSpec, OnBuild, PlainFilter, VectorIndex, kept_if_done, once
 from search.index.tenants import PartIndex, parts_of
 from search.ingestion.report import IngestReport, together
 
@@ -15,7 +15,7 @@ class _Claimed(PartIndex):
     def claimed(self, attempt: Attempt = once, *, removing: bool = False) -> AbstractContextManager[Any]:  # noqa: ARG002  # the contract's
         return nullcontext()
 
-    def optimize(self) -> None:
+    def optimize(self, on_build: OnBuild | None = None) -> None:
         pass
 
     def discard(self) -> None:

@@ -80,6 +80,7 @@ class Progress:
     rejected: int
     seconds: float
     characters: float = 0  # of the texts that this much of is written, or that needed nothing, or were rejected
+    building: int = 0  # passages of which a graph is being built, when all else is done; only Qdrant Edge says so
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,7 +178,7 @@ class Ingestion:
                     self._settle(outcome)
         retained, because = self._remove_others(damage, max_delete, dry_run=dry_run) if sync and self._exists else (0, "")
         if self._exists and not dry_run:
-            self._index.optimize()  # which leaves a small collection, and one that is as it was, alone
+            self._index.optimize(self._tell_progress)  # which leaves a small collection, and one that is as it was, alone
         return IngestReport(
             **self._counts,
             rejected=self._rejections.count,
@@ -222,10 +222,13 @@ class Ingestion:
             if state != "unchanged":
                 self._tell(state, [document_id])
         self._unknown -= outcome.concluded.keys()
+        self._tell_progress()
+
+    def _tell_progress(self, building: int = 0) -> None:
         if self._on_progress:
             rejected = self._rejections.count
             seen, seconds = sum(self._counts.values()) + rejected, time.monotonic() - self._started
-            self._on_progress(Progress(seen, self._chunks, self._tokens, rejected, seconds, self._characters))
+            self._on_progress(Progress(seen, self._chunks, self._tokens, rejected, seconds, self._characters, building))
 
     def _refuse(self, rejections: list[Rejection]) -> None:
         for rejection in rejections:

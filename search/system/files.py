@@ -8,13 +8,13 @@ import functools
 import os
 import stat
 from collections.abc import Iterator
-from errno import EDQUOT, EINVAL, ENOSPC
+from errno import EDQUOT, EFBIG, EINVAL, ENOSPC
 from io import BufferedReader
 from pathlib import Path
 
 from search.errors import InvalidQuery
 
-_FULL = (ENOSPC, EDQUOT)
+_FULL = (ENOSPC, EDQUOT, EFBIG)
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -78,8 +78,15 @@ def check_writable(file: Path) -> None:
 
 
 def is_full(error: Exception) -> bool:
-    """Whether a disk, or the quota on it, is full: Qdrant Edge and shutil.Error say so in words only."""
+    """Whether a disk, or the quota on it, is full, or a file may not grow: Qdrant Edge and shutil.Error say so in words only."""
     return getattr(error, "errno", None) in _FULL or any(os.strerror(number) in str(error) for number in _FULL)
+
+
+def lack_of_room(where: str, error: Exception) -> str:
+    """Why files cannot grow there, by an error that `is_full`, and what to do."""
+    if getattr(error, "errno", None) == EFBIG or os.strerror(EFBIG) in str(error):
+        return f"a limit on the size of files is in the way of {where} ({error}); raise it (ulimit -f)"
+    return f"the disk of {where} is full ({error}); make room"
 
 
 def make_private(path: Path) -> None:

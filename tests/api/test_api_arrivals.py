@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import httpx
 import numpy as np
 import pytest
-from serving import Served, resident, serving, slowed, with_birds
+from serving import Served, resident, serving, slowed, wait_until, with_birds
 from standin import Fault, QdrantStandIn
 
 from search.index.contract import Point
@@ -144,7 +144,13 @@ def test_health_is_answered_while_the_engine_tidies_up(settings: Settings) -> No
 
     index = Settings(index={"engine": "edge", "own_process": True}).index
     with serving(settings.model_copy(update={"index": index}), many) as served:
-        tidying = threading.Thread(target=served.searcher.index.optimize)
+
+        def built() -> bool:
+            return int(served.searcher.collections.info("documents").details["indexed_vectors"]) >= 8_000
+
+        assert not built()
+        served.searcher.index.optimize()  # which a service does not wait for
+        tidying = threading.Thread(target=wait_until, args=(built, 60))
         took: list[float] = []
         tidying.start()
         began = time.monotonic()

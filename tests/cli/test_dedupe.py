@@ -6,6 +6,7 @@ import pty
 import subprocess
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from commands import COMMAND, as_json, error, search, wrong
@@ -209,7 +210,9 @@ def test_nothing_is_removed_but_with_delete_and_an_answer(with_a_copy: Path) -> 
     for refused in (("--delete",), ("--delete", "--json")):
         assert "nobody can answer here; look at the report, then add --yes" in error("dedupe", *refused, "--data-dir", with_a_copy)
     assert documents(with_a_copy) == {"a", "b\x1b", "c", "copy"}
-    done = search("dedupe", "--delete", "--yes", "--data-dir", with_a_copy)
+    with patch("search.index.edge.shard._LEAST", 1):
+        done = search("dedupe", "--delete", "--yes", "--data-dir", with_a_copy)
+    assert "building the graph of 3 passages\n" in done.stderr
     assert "1 stay, since its text differs in case: b\\x1b" in done.stdout
     assert done.stdout.endswith("1 removed; what is ingested again comes back\n")
     assert documents(with_a_copy) == {"a", "b\x1b", "c"}

@@ -9,6 +9,7 @@ import zipfile
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from commands import as_json, error, search, wrong
@@ -18,7 +19,9 @@ from standin import QdrantStandIn
 from standin_grpc import GrpcStandIn
 
 from search.documents import Document
+from search.errors import IndexFull
 from search.index.contract import CollectionSpec
+from search.index.edge.index import EdgeIndex
 from search.ingestion.report import Remark
 from search.reading import read
 from search.searcher import open_search
@@ -179,12 +182,18 @@ def test_deleting(folder: Path, tmp_path: Path) -> None:
     assert search("delete", "--filter", title, "--dry-run", *where).stdout == "- notes/b.md\nwould be: 1 removed\n"
     done = search("delete", "notes/a.md", "nobody", "notes/x.md", "nobody", *where)
     assert (done.stdout, done.stderr) == ("1 removed\n", "2 documents are not there: nobody, notes/x.md\n")
-    answer = as_json("delete", "--filter", title, *where)
+    with patch("search.index.edge.shard._LEAST", 1):
+        done = search("delete", "--filter", title, "--json", *where)
+    answer = json.loads(done.stdout)
+    assert done.stderr == "building the graph of 2 passages, without what was removed\n"
     assert answer == {"removed": 1, "dry_run": False, "document_ids": ["notes/b.md"], "not_found": []}
     assert "name the documents that are meant" in wrong("delete", *where)
     assert "there is no collection 'other'" in error("delete", "x", "--collection", "other", *where)
     with open_search(Settings(data_dir=tmp_path / "data")) as searcher:
-        assert searcher.delete(ids=["notes/c.md"]) == 1
+        full = patch.object(EdgeIndex, "_check_building", side_effect=IndexFull)
+        with patch("search.index.edge.shard._LEAST", 1), full as checked:
+            assert searcher.delete(ids=["notes/c.md"]) == 1  # which makes room, and does not fail for want of it
+        assert checked.called
         assert searcher.ingest([Document(id="notes/d.md", text="Only this.")], sync=True).removed == 0
         assert [hit.document_id for hit in searcher.search("what?").hits] == ["notes/d.md"]
 

@@ -231,7 +231,8 @@ def test_nobody_knows_how_much_comes_on_standard_input() -> None:
             assert isinstance(item, Document)
             now[0] += 6
             report.update(Progress(1, 2, 300, 1, 3.0, 5))
-    assert out.getvalue() == "ingesting 1 document, 2 passages, 100 tokens/s, 1 rejected\n"
+            report.update(Progress(1, 2, 300, 1, 3.0, 5, building=7_000))
+    assert out.getvalue() == "ingesting 1 document, 2 passages, 100 tokens/s, 1 rejected\nbuilding the graph of 7,000 passages\n"
 
 
 def test_reading_shows_itself_before_anything_is_written() -> None:

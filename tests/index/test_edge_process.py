@@ -219,6 +219,8 @@ class Optimized(NamedTuple):
     """What happened meanwhile."""
 
     took: float
+    longest_query: float
+    passages: list[int]  # as whoever waits was told
     pauses: list[float]  # between two looks at the clock
     children: set[int]  # before and after
 
@@ -245,18 +247,30 @@ def optimized(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Optimized]:
     ticking = threading.Thread(target=tick)
     ticking.start()
     started = time.monotonic()
-    with patch.multiple("search.index.edge.process", _SHORT_S=1.0, _STILL_S=10.0):
-        index.optimize()
+    queried, passages, wanted = [0.0], list[int](), Query(points(1)[0].vector)
+    with patch.multiple("search.index.edge.process", _SHORT_S=1.0, _STILL_S=10.0), ThreadPoolExecutor(1) as pool:
+        optimizing = pool.submit(index.optimize, passages.append)
+        while not optimizing.done():
+            began = time.monotonic()
+            assert index.query(wanted, 1)[0].score == pytest.approx(1)
+            queried.append(time.monotonic() - began)
+            time.sleep(0.02)
+        optimizing.result()
     took = time.monotonic() - started
     ended.set()
     ticking.join()
-    yield Optimized(took, pauses, {child, child_of(process)})
+    yield Optimized(took, max(queried), passages, pauses, {child, child_of(process)})
     process.close()
 
 
 def test_other_threads_go_on_while_the_engine_works(optimized: Optimized) -> None:
     assert optimized.took > 1  # in this process it would have stood still for as long
     assert max(optimized.pauses) < optimized.took / 2
+
+
+def test_searches_go_on_while_a_graph_is_built(optimized: Optimized) -> None:
+    assert optimized.passages == [12_000]
+    assert optimized.longest_query < optimized.took / 2
 
 
 def test_what_takes_long_and_works_is_waited_for(optimized: Optimized) -> None:
@@ -321,6 +335,21 @@ def test_a_child_that_stands_still_costs_one_request(process: EdgeProcess, index
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
     assert index.count() == 100
+
+
+@pytest.mark.parametrize("limit", ["a budget", "a query's own"])
+def test_a_query_waits_for_its_turn_no_longer_than_it_may(
+    process: EdgeProcess, index: VectorIndex, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = Query(points(1)[0].vector, timeout_s=0.2 if limit == "a budget" else None)
+    monkeypatch.setattr("search.index.edge.process._SHORT_S", 30.0 if limit == "a budget" else 0.2)
+    with process.turn(), ThreadPoolExecutor(1) as pool:  # as whoever counts a large collection has it
+        started = time.monotonic()
+        asking = pool.submit(index.query, wanted, 1)
+        with pytest.raises(IndexTimeout, match=r"at work on what came before, for more than 0\.2 s; try again later"):
+            asking.result(20)
+        assert time.monotonic() - started < 10
+    assert index.count() == 0
 
 
 @pytest.mark.usefixtures("impatient")

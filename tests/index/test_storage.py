@@ -1,18 +1,28 @@
 """How a collection is kept is decided by settings, and does not change what is found."""
 
+import contextlib
 import json
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
+from serving import wait_until
 from standin import QdrantStandIn
 
-from search.errors import InvalidSettings
+from search.errors import IndexFaulted, InvalidSettings
 from search.factory import build_collections
 from search.index.contract import CollectionSpec, Point, Query, VectorIndex
+from search.index.edge import building
 from search.index.edge.index import EdgeIndex
 from search.settings import Settings
 
@@ -69,7 +79,7 @@ def test_quantized_vectors_are_rescored_with_whole_ones(quantization: str, tmp_p
     index.close()
 
 
-def test_a_graph_that_an_interrupted_run_left_undone_is_built_by_the_next(tmp_path: Path) -> None:
+def test_what_an_interrupted_run_left_undone_and_what_another_removed_is_seen_to_by_the_next(tmp_path: Path) -> None:
     index = build_index(Settings(data_dir=tmp_path))
     index.ensure(SPEC, create=True)
     index.upsert(points(ENOUGH))
@@ -78,9 +88,18 @@ def test_a_graph_that_an_interrupted_run_left_undone_is_built_by_the_next(tmp_pa
     assert isinstance(again, EdgeIndex)
     again.ensure(SPEC, create=True)
     assert again.details()["indexed_vectors"] < ENOUGH
-    again.optimize()
+    told: list[int] = []
+    again.optimize(told.append)
     assert again.details()["indexed_vectors"] == ENOUGH
+    again.delete(ids=[f"00000000-0000-0000-0000-{i:012}" for i in range(1_000)])
     again.close()
+    third = build_index(Settings(data_dir=tmp_path))
+    third.ensure(SPEC, create=False)
+    third.optimize(told.append)
+    third.optimize(told.append)
+    assert told == [ENOUGH, ENOUGH - 1_000]
+    assert third.count() == ENOUGH - 1_000
+    third.close()
 
 
 def test_payload_indexes_are_made_before_the_load_and_for_what_is_there(tmp_path: Path) -> None:
@@ -215,6 +234,7 @@ def test_searches_go_on_while_memory_is_given_back(tmp_path: Path, monkeypatch: 
         asking = [pool.submit(ask) for _ in range(2)]
         for at in range(125, 6_000, 125):
             index.upsert(written[at : at + 125])
+        index.optimize()
         ended.set()
         for one in asking:
             one.result()
@@ -222,4 +242,168 @@ def test_searches_go_on_while_memory_is_given_back(tmp_path: Path, monkeypatch: 
     assert set(found) == {written[7].id}
     assert index.details()["indexed_vectors"] > 5_000
     assert sorted(record.id for record in index.scroll(fields=[])) == [point.id for point in written]
+    index.close()
+
+
+SMALL = CollectionSpec(8, "model@1")
+
+
+def small(count: int, seed: int = 0) -> list[Point]:
+    vectors = np.random.default_rng(seed).normal(size=(count, 8)).astype(np.float32)
+    ids = [f"00000000-0000-0000-{seed:04}-{number:012}" for number in range(count)]
+    return [Point(one, vector, {"document_id": str(at % 5)}) for at, (one, vector) in enumerate(zip(ids, vectors, strict=True))]
+
+
+def opened(data: Path) -> EdgeIndex:
+    index = EdgeIndex(data, "documents")
+    index.ensure(SMALL, create=True)
+    return index
+
+
+def of(*numbers: int) -> dict[str, Any]:
+    return {"must": [{"key": "document_id", "match": {"any": [str(one) for one in numbers]}}]}
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data = tmp_path_factory.mktemp("filled")
+    index = opened(data)
+    index.upsert(small(6_000))
+    index.close()
+    return data
+
+
+@pytest.fixture
+def data(filled: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(filled, tmp_path / "data")
+
+
+def ids(index: EdgeIndex) -> list[str]:
+    return [record.id for record in index.scroll(fields=[])]
+
+
+def test_a_collection_is_built_anew_once_a_fifth_of_it_is_gone(data: Path) -> None:
+    index, told = opened(data), list[int]()
+    index.optimize(told.append)
+    index.upsert(small(1, 1))
+    index.delete(filter=of(4))  # a fifth, less what was written
+    index.optimize(told.append)
+    assert told == []
+    before = index._opened._opened
+    index.delete(filter=of(3))
+    index.optimize(told.append)
+    index.optimize(told.append)
+    assert told == [3_601]
+    assert index._opened._opened is not before
+    assert len(ids(index)) == 3_601
+    index.close()
+
+
+def test_what_is_written_while_a_graph_is_built_is_there_afterwards(data: Path) -> None:
+    index, more = opened(data), small(50, 1)
+    index.delete(filter=of(3, 4))
+    with paused_builder() as builder:
+        assert index.begin() == 3_600
+        wait_until(lambda: builder(data), 20)
+        index.upsert(more)
+        index.delete(filter=of(2))
+        written = ids(index)
+        assert index.is_building()
+    index.optimize()
+    assert ids(index) == written
+    assert index.query(Query(more[5].vector / np.linalg.norm(more[5].vector)), 1)[0].id == more[5].id
+    index.close()
+    again = opened(data)
+    assert ids(again) == written
+    again.close()
+
+
+@contextlib.contextmanager
+def paused_builder() -> Iterator[Callable[[Path], bool]]:
+    """Who builds waits, once it has copied the files, until the context ends; gives what tells whether it has."""
+    program = building._PROGRAM.read_text()
+    marked = program.replace(
+        "    shard = edge.", "    while Path(copy + '.pause').exists(): __import__('time').sleep(0.01)\n    shard = edge."
+    )
+    assert marked != program
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        slow = Path(folder, "builder.py")
+        slow.write_text(marked)
+        stack.enter_context(patch.object(building, "_PROGRAM", slow))
+        pauses: list[Path] = []
+        begin = building.Building.__init__
+
+        def paused(self: building.Building, shard: Path) -> None:
+            pauses.append(shard.with_name("shard.building.pause"))
+            pauses[-1].touch()
+            begin(self, shard)
+
+        stack.enter_context(patch.object(building.Building, "__init__", paused))
+        yield lambda data: any(data.rglob("shard.building"))
+        for pause in pauses:
+            pause.unlink(missing_ok=True)
+
+
+def test_what_builds_a_graph_may_die(data: Path) -> None:
+    index = opened(data)
+    index.delete(filter=of(3, 4))
+    with paused_builder():
+        index.begin()
+        assert index._opened._building
+        index._opened._building._process.kill()
+        with pytest.raises(IndexFaulted, match=r"could not be built \(its process ended with -9\); what was written stays"):
+            index._opened.end(wait=True)
+    assert sorted(one.name for one in (data / "collections/documents").iterdir() if one.is_dir()) == ["shard"]
+    index.optimize()
+    assert len(ids(index)) == 3_600
+    index.close()
+
+
+def test_closing_gives_up_what_is_being_built(data: Path) -> None:
+    index = opened(data)
+    index.delete(filter=of(3, 4))
+    with paused_builder():
+        index.begin()
+        assert index._opened._building
+        process = index._opened._building._process
+        index.close()
+        assert process.returncode == -signal.SIGKILL
+    assert not list(data.rglob("shard.building"))
+
+
+def test_what_builds_a_graph_ends_with_its_parent(data: Path) -> None:
+    """Though the engine lets no Python run in it."""
+    with paused_builder():
+        script = f"""
+import os, signal, sys
+from pathlib import Path
+from search.index.edge import building
+building._PROGRAM = Path({str(building._PROGRAM)!r})
+shard = Path({str(data)!r}, "collections/documents/shard")
+shard.with_name("shard.building.pause").touch()
+one = building.Building(shard)
+one.copied()
+print(one._process.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        stat = Path(f"/proc/{int(done.stdout)}/stat")
+        wait_until(lambda: not stat.exists() or "Z" in stat.read_text().split(), 20)
+    index = opened(data)
+    assert not list(data.rglob("shard.building"))
+    assert len(ids(index)) == 6_000
+    index.close()
+
+
+@pytest.mark.parametrize("at", ["before", "between", "after"])
+def test_whoever_is_killed_while_a_graph_takes_its_place_leaves_it_whole(data: Path, at: str) -> None:
+    folder = data / "collections/documents/shard"
+    shutil.copytree(
+        folder, folder.with_name("shard.building" if at == "between" else f"shard.{'building' if at == 'before' else 'before'}")
+    )
+    if at == "between":
+        folder.rename(folder.with_name("shard.before"))
+    index = opened(data)
+    assert len(ids(index)) == 6_000
+    assert sorted(one.name for one in folder.parent.iterdir() if one.is_dir()) == ["shard"]
     index.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 from search.documents import check_strings
 from search.errors import CollectionNotFound, IndexBusy, IndexFull, IndexRejected
 from search.index.collections import CollectionInfo, HealthCheck, Restored, check_free, checked_index
-from search.index.contract import VectorIndex
+from search.index.edge.building import settle
 from search.index.edge.folder import DataFolder, full_disk, is_described, read_description, read_spec, replace_json
 from search.index.edge.index import EdgeIndex
 from search.index.manifests import NAME as MANIFEST
@@ -55,11 +55,11 @@ class EdgeCollections:
         """Nothing: there is no server."""
         return []
 
-    def named(self, name: str, storage: StorageSettings, like: str | None = None) -> VectorIndex:  # noqa: ARG002
+    def named(self, name: str, storage: StorageSettings, like: str | None = None) -> EdgeIndex:  # noqa: ARG002
         """What is searched and filled by a name, not yet opened. There is one machine, so it is like any other."""
         return EdgeIndex(self._data, name, storage)
 
-    def open(self, name: str, storage: StorageSettings, purpose: str = "", like: str | None = None) -> VectorIndex:  # noqa: ARG002
+    def open(self, name: str, storage: StorageSettings, purpose: str = "", like: str | None = None) -> EdgeIndex:  # noqa: ARG002
         """A collection by its own name, not yet opened. There is one machine, so it is like any other."""
         return EdgeIndex(self._data, name, storage, exact=True, purpose=purpose)
 
@@ -168,6 +168,7 @@ class EdgeCollections:
         with self._data.held():
             if self._data.is_open(name):
                 raise IndexBusy(f"collection {name!r} is open in this process; close the searcher that uses it")
+            settle(self._data.collections / name / "shard")
             yield
 
     def _leading_to(self, name: str) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ data_dir/aliases.json   {"documents": {"name": "documents.v2", "previous": "docu
 """
 
 import contextlib
-import errno
 import gc
 import json
 import os
@@ -22,7 +21,7 @@ from filelock import FileLock, Timeout
 from search.errors import IndexBusy, IndexCorrupt, IndexFull, IndexRejected
 from search.index.collections import versions
 from search.index.contract import CollectionSpec
-from search.system.files import is_full, is_regular, make_private, replace_file
+from search.system.files import is_full, is_regular, lack_of_room, make_private, replace_file
 from search.system.forks import abandon, ancestors, watch
 
 Opened = TypeVar("Opened")
@@ -263,14 +262,13 @@ def replace_json(file: Path, content: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def full_disk(path: Path) -> Iterator[None]:
-    """Around whatever writes files: IndexFull if the disk, or the quota on it, is full."""
+    """Around whatever writes files: IndexFull if there is no room for them."""
     try:
         yield
     except OSError as error:
         if not is_full(error):
             raise
-        message = f"the disk of {path} is full ({error.strerror or os.strerror(errno.ENOSPC)}); make room and run the same again"
-        raise IndexFull(message) from error
+        raise IndexFull(f"{lack_of_room(str(path), error)} and run the same again") from error
 
 
 def read_spec(described: Path) -> CollectionSpec:

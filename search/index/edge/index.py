@@ -6,6 +6,7 @@ data_dir/collections/NAME/shard/        the engine's own files
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from typing import Any
 import qdrant_edge as edge
 
 from search.documents import SparseVector, counted
-from search.errors import CollectionNotFound, IndexBusy, IndexCorrupt, IndexFull
+from search.errors import CollectionNotFound, IndexBusy, IndexCorrupt, IndexFailure, IndexFull
 from search.index.bases import EmbeddedIndex, WordsAsMade
 from search.index.collections import as_made, made_otherwise, refuse_to_begin_anew
 from search.index.contract import (
@@ -24,6 +25,7 @@ from search.index.contract import (
     Attempt,
     CollectionSpec,
     Matches,
+    OnBuild,
     Payload,
     PlainFilter,
     Point,
@@ -36,8 +38,8 @@ from search.index.contract import (
     vectors_of,
 )
 from search.index.edge import booleans
+from search.index.edge.building import settle
 from search.index.edge.conversion import (
-    GRAPH_FROM_BYTES,
     OF_TENANTS,
     ON_DISK,
     SCHEMAS,
@@ -63,6 +65,7 @@ from search.settings import StorageSettings
 from search.system.files import make_private
 from search.system.forks import watch
 
+_log = logging.getLogger("search.index")
 _PAGE = 256
 _OPTIMIZED_EVERY = 20_000  # points written: so the engine's memory does not grow with the collection
 _COPIES = 3  # of what is written: the log, the segment, and files growing ahead of it
@@ -83,13 +86,13 @@ class EdgeIndex(EmbeddedIndex, WordsAsMade):
         self.name = name
         self._exact = exact
         self._purpose = purpose
-        self._written = 0  # points, since the graph was built
         self._storage = storage or StorageSettings()
         self._searched = self._storage  # by what the collection is, once it is open
         self._data = data if isinstance(data, DataFolder) else DataFolder(data)
         self._folder = self._data.collections / name
         self.location = str(self._folder)
         self._shard: OpenShard | None = None
+        self._wanted = False  # a graph of what was written since the one was begun that is being built
         self._made_here = False  # by this object, and nothing was written since
         self._keeps_folder = False  # for a collection that is to be made
         self._left_to = 0  # the parent, in a forked child that would have had this from it
@@ -146,15 +149,39 @@ class EdgeIndex(EmbeddedIndex, WordsAsMade):
         return self._data.claims.of(self.target)
 
     def upsert(self, points: Sequence[Point]) -> None:
-        """Write points, replacing those with the same id."""
+        """Write points, replacing those with the same id; now and then a graph begins to be built beside."""
+        self.write(points)
+        if self.is_ahead():
+            self._opened.end(wait=True)
+
+    def write(self, points: Sequence[Point]) -> None:
+        """As `upsert`, for those who look whether it `is_ahead`."""
         check_points(points)
         self._check_room(sum(4 * point.vector.size + _words(point) + _size(point.payload) for point in points))
-        with self._opened.use() as shard:
-            shard.update(edge.UpdateOperation.upsert_points([to_point(point) for point in points]))
+        self._opened.update(edge.UpdateOperation.upsert_points([to_point(point) for point in points]), len(points))
         self._made_here = False
-        self._written += len(points)
-        if self._written >= _OPTIMIZED_EVERY:
-            self.optimize()
+        self.look_after()
+        if self._opened.written >= _OPTIMIZED_EVERY:
+            self._opened.begin(self._check_building)
+
+    def is_ahead(self) -> bool:
+        """Whether so much was written since a graph was begun that whoever writes should wait for it: it is kept in memory."""
+        return self._opened.ahead >= _OPTIMIZED_EVERY
+
+    def is_building(self) -> bool:
+        """Whether a graph is being built."""
+        return self._shard is not None and self._shard.building
+
+    def look_after(self) -> None:
+        """Search by the graph that was being built, if it is finished; one that failed is tried again later."""
+        if self._shard is None or not self._shard.building:
+            return
+        try:
+            self._shard.end(wait=False)
+            if self._wanted and not self._shard.building:
+                self.begin()
+        except IndexFailure as failure:
+            _log.warning("%s", failure)
 
     def query(self, query: Query, limit: int) -> Matches:
         """The `limit` best points by vector, by words, or by both, as the query says, best first."""
@@ -190,12 +217,10 @@ class EdgeIndex(EmbeddedIndex, WordsAsMade):
     def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
         """Remove points by id, or all that pass a filter."""
         self._need(_MARGIN + _COPIES * (sum(map(len, ids)) + _size(filter or {})), "to delete; make room and run the same again")
-        self._written += 1
-        with self._opened.use() as shard:
-            if ids:
-                shard.update(edge.UpdateOperation.delete_points([to_engine_id(one) for one in ids]))
-            if filter is not None:
-                shard.update(edge.UpdateOperation.delete_points_by_filter(to_edge(filter) or edge.Filter()))
+        if ids:
+            self._opened.update(edge.UpdateOperation.delete_points([to_engine_id(one) for one in ids]))
+        if filter is not None:
+            self._opened.update(edge.UpdateOperation.delete_points_by_filter(to_edge(filter) or edge.Filter()))
 
     def scroll(
         self,
@@ -228,20 +253,26 @@ class EdgeIndex(EmbeddedIndex, WordsAsMade):
         """Make a payload index of a field."""
         name, schema = (booleans.FIELD, "keyword") if kind == "bool" else (indexed_path(field), kind)
         self._check_room(0)
-        with self._opened.use() as shard:
-            shard.update(edge.UpdateOperation.create_field_index(name, ON_DISK if name == "document_id" else SCHEMAS[schema]))
+        kind_of = ON_DISK if name == "document_id" else SCHEMAS[schema]
+        self._opened.update(edge.UpdateOperation.create_field_index(name, kind_of))
 
-    def optimize(self) -> None:
-        """Merge segments and build the HNSW graph, where that gains anything: seconds for 20,000, in which no other thread runs."""
-        with self._opened.use() as shard:
-            info = shard.info()
-        vectors = info.points_count * (2 if self.spec.lexical else 1)  # the engine counts sparse ones, too
-        waiting = (vectors - info.indexed_vectors_count) * 4 * self.spec.dimension
-        if not self._written and waiting < GRAPH_FROM_BYTES:  # an earlier process may have left something
-            return
-        self._check_room(sum(file.stat().st_blocks * 512 for file in (self._folder / "shard").rglob("*") if file.is_file()))
-        self._opened.optimize()
-        self._written = 0
+    def optimize(self, on_build: OnBuild | None = None) -> None:
+        """Merge segments and build the HNSW graph, where that gains anything; searches, and writes of others, go on meanwhile."""
+        while (building := self.begin()) is not None:  # again, where one was under way and much was written since
+            if on_build:
+                on_build(building)
+            self._opened.end(wait=True)
+
+    def begin(self) -> int | None:
+        """As `optimize`, without waiting for it: of how many passages a graph is being built; None if it gains nothing."""
+        self.look_after()
+        self._wanted = self._opened.building
+        if not self._wanted and self._opened.is_due(2 if self.spec.lexical else 1, 4 * self.spec.dimension):
+            self._opened.begin(self._check_building)
+        return self.count() if self._opened.building else None
+
+    def _check_building(self) -> None:
+        self._check_room(sum(file.stat().st_size for file in (self._folder / "shard").rglob("*") if file.is_file()))
 
     def discard(self) -> None:
         """Remove the collection again, if `ensure` made it and nothing was written since, and nobody else here has it open."""
@@ -322,6 +353,7 @@ class EdgeIndex(EmbeddedIndex, WordsAsMade):
     def _opened_or_made(self, described: Path, spec: CollectionSpec) -> OpenShard:
         shard = self._folder / "shard"
         if is_described(described):
+            settle(shard)
             on_disk = read_description(described)["storage"].get("on_disk_payload") is not False
             needed = _MARGIN + room_to_open(shard, payload_on_disk=on_disk)
             self._need(needed, f"to open {self.name!r}; make room and run the same again")
@@ -343,8 +375,7 @@ class EdgeIndex(EmbeddedIndex, WordsAsMade):
             if field != tenant:
                 self.index_field(field, kind)
         if tenant:
-            with self._opened.use() as shard:
-                shard.update(edge.UpdateOperation.create_field_index(tenant, OF_TENANTS))
+            self._opened.update(edge.UpdateOperation.create_field_index(tenant, OF_TENANTS))
 
     def _clear(self, shard: Path) -> None:
         """Remove what an interrupted creation left; it never holds points, and may have no segment that could be opened."""

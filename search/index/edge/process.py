@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search.errors import CollectionNotFound, IndexFailure, IndexFaulted, IndexTimeout, SearchError
 from search.index.bases import EmbeddedIndex, WordsAsMade
@@ -28,6 +28,7 @@ from search.index.contract import (
     Attempt,
     CollectionSpec,
     Matches,
+    OnBuild,
     PlainFilter,
     Point,
     Query,
@@ -36,8 +37,12 @@ from search.index.contract import (
     once,
 )
 from search.index.edge.folder import Claims, DataFolder, User
+from search.network.deadlines import left_of, within
 from search.settings import StorageSettings
 from search.system.forks import abandon, watch
+
+if TYPE_CHECKING:
+    from search.index.edge.index import EdgeIndex
 
 _PAGE = 256
 _ENDS_WITHIN_S = 30
@@ -60,6 +65,7 @@ class EdgeProcess:
         """Name the folder; the child starts with the first call."""
         self.location = str(data_dir)
         self.ended = 0  # children
+        self.waits = True  # whether `optimize` returns when the graph is built, or when that has begun
         self._still_s = 0.0  # for so long the child has owed an answer and done nothing
         self._turn = threading.Lock()  # held by whoever talks with the child
         self.claims = Claims()
@@ -76,17 +82,23 @@ class EdgeProcess:
             IndexFailure: whatever it raised there; IndexFaulted if the child died of it or cannot be started, IndexTimeout if it
                 does not answer.
         """
-        with self.turn():
+        with self.turn(_SHORT_S if name in _SHORT else None):
             return self.exchange(name, *arguments)
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
+    def turn(self, longest_s: float | None = None) -> Iterator[None]:
         """For calls that belong together: nobody else's come between, and no child ends but by one of them.
+
+        Args:
+            longest_s: that the turn is waited for, if others do not take less by search.network.deadlines; None for any time.
 
         Raises:
             IndexFaulted: this is being closed.
+            IndexTimeout: others take longer.
         """
-        with self._turn:
+        if not self._turn.acquire(timeout=-1 if (within_s := left_of(longest_s)) is None else within_s):
+            raise IndexTimeout(f"Qdrant Edge is at work on what came before, for more than {within_s:.1f} s; try again later")
+        try:
             if self._closing:
                 raise IndexFaulted("the process of Qdrant Edge is being closed; open another searcher")
             while self._unclosed and self._child:
@@ -94,6 +106,8 @@ class EdgeProcess:
                     self.exchange("close", self._unclosed.pop())
             self._unclosed.clear()
             yield
+        finally:
+            self._turn.release()
 
     def let_go(self, ticket: int, opened_after: int) -> None:
         """Close a collection that was opened when so many children had ended; with the next call, if the child is at work."""
@@ -311,10 +325,13 @@ class _Index(EmbeddedIndex, WordsAsMade):
         return self._process.claims.of(self.target)
 
     def upsert(self, points: Sequence[Point]) -> None:
-        self._call("upsert", list(points))
+        self._call("write", list(points))
+        while self._call("is_ahead"):
+            time.sleep(_LOOKED_AT_EVERY_S)
 
     def query(self, query: Query, limit: int) -> Matches:
-        found: Matches = self._call("query", query, limit)
+        with within(query.timeout_s):
+            found: Matches = self._call("query", query, limit)
         return found
 
     def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
@@ -337,8 +354,12 @@ class _Index(EmbeddedIndex, WordsAsMade):
     def count(self, filter: PlainFilter | None = None) -> int:
         return int(self._call("count", filter))
 
-    def optimize(self) -> None:
-        self._call("optimize")
+    def optimize(self, on_build: OnBuild | None = None) -> None:
+        while (building := self._call("begin")) is not None and self._process.waits:
+            if on_build:
+                on_build(building)
+            while self._call("is_building"):
+                time.sleep(_LOOKED_AT_EVERY_S)
 
     def discard(self) -> None:
         if self._keeps_folder:
@@ -362,7 +383,7 @@ class _Index(EmbeddedIndex, WordsAsMade):
         self._keeps_folder, self._opened_after = False, self._process.ended
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        with self._process.turn():
+        with self._process.turn(_SHORT_S if method in _SHORT else None):
             spec = self.spec
             if self._opened_after != self._process.ended:  # that child has died
                 self._ensure(spec, create=False, writing=False)
@@ -376,7 +397,7 @@ class _Child:
         from search.index.edge.collections import EdgeCollections
 
         self._collections = EdgeCollections(data)
-        self._open: dict[int, VectorIndex] = {}
+        self._open: dict[int, EdgeIndex] = {}
 
     def answer(self, name: str, arguments: tuple[Any, ...]) -> Any:
         """Call the method that a request names."""
@@ -402,10 +423,16 @@ class _Child:
                 records = self._open[ticket].scroll(filter, fields, vectors=vectors, start=start)
                 page = list(itertools.islice(records, _PAGE + 1))
                 return page[:_PAGE], page[_PAGE].id if len(page) > _PAGE else None
-            case "upsert" | "query" | "count" | "optimize" | "discard", (ticket, *rest):
+            case "write" | "query" | "count" | "begin" | "is_ahead" | "is_building" | "discard", (ticket, *rest):
                 return getattr(self._open[ticket], name)(*rest)
             case _:
                 raise ValueError("there is no such call")
+
+    def look_after(self) -> bool:
+        """Take over graphs that are built; whether others are being built."""
+        for index in self._open.values():
+            index.look_after()
+        return any(index.is_building() for index in self._open.values())
 
     def close(self) -> None:
         """Write everything down."""
@@ -414,7 +441,7 @@ class _Child:
             for index in self._open.values():
                 closing.callback(index.close)
 
-    def _made(self, name: str, storage: StorageSettings, purpose: str | None) -> VectorIndex:
+    def _made(self, name: str, storage: StorageSettings, purpose: str | None) -> "EdgeIndex":
         return self._collections.named(name, storage) if purpose is None else self._collections.open(name, storage, purpose)
 
 
@@ -422,6 +449,8 @@ def _serve(connection: Connection, data: DataFolder) -> None:
     child = _Child(data)
     try:
         while True:
+            while not connection.poll(_LOOKED_AT_EVERY_S if child.look_after() else None):
+                pass
             name, arguments = connection.recv()
             answer, error = None, None
             try:

@@ -1,16 +1,21 @@
-"""A collection's files as the engine has them open: for one caller at a time, and opened anew when memory is to be given back."""
+"""A collection's files as the engine has them open: for one caller at a time, and exchanged for those of a graph that was built."""
 
 import contextlib
 import ctypes
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import qdrant_edge as edge
 
 from search.errors import IndexCorrupt, IndexFailure, IndexFull, IndexRejected
-from search.system.files import is_full
+from search.index.edge.building import Building
+from search.index.edge.conversion import GRAPH_FROM_BYTES
+from search.system.files import is_full, lack_of_room
+
+_REMOVED = 0.2  # of all points: from there on the engine builds a segment anew without them …
+_LEAST = 1_000  # … if it has so many, by its defaults
 
 
 class OpenShard:
@@ -20,29 +25,106 @@ class OpenShard:
         self._folder = folder
         self._opened = opened
         self._turn = threading.Lock()
+        self._tending = threading.Lock()  # held by whoever begins a building, waits for it or takes it
+        self._building: Building | None = None
+        self._since: list[tuple[edge.UpdateOperation, int]] = []  # what was written since it began, with the number of points
+        self._in_vain = False  # the last one, in which there was nothing to do
+        self.written = self.removed = 0  # points, since the last one began
 
     @contextlib.contextmanager
     def use(self) -> Iterator[edge.EdgeShard]:
-        """The engine's own object, for one call."""
+        """The engine's own object, for one call that writes nothing."""
         with self._turn, translated():
             yield self._opened
 
-    def optimize(self) -> None:
-        """Merge segments and build the graph, if there is anything to do; and free what the engine keeps in memory until it closes.
-
-        Of every point written since it was opened it keeps the entries of payload indexes, about a kilobyte, though by now they
-        stand in the segments' files.
-        """
+    def update(self, operation: edge.UpdateOperation, points: int = 0) -> None:
+        """Write; how many points, if any."""
         with self._turn, translated():
-            if self._opened.optimize():
-                self._opened.close()
-                self._opened = edge.EdgeShard.load(str(self._folder))
+            if self._building is not None:
+                self._building.copied()
+            before = self._opened.info().points_count
+            self._opened.update(operation)
+            self.written += points
+            self.removed += max(0, before + points - self._opened.info().points_count)
+            if self._building is not None:
+                self._since.append((operation, points))
+
+    @property
+    def building(self) -> bool:
+        """Whether a graph is being built."""
+        return self._building is not None
+
+    @property
+    def ahead(self) -> int:
+        """Points that were written since the graph that is being built was begun."""
+        return sum(points for _, points in self._since)
+
+    def is_due(self, per_point: int, bytes_each: int) -> bool:
+        """Whether the engine would find something to do that is worth it: enough vectors without a graph, or enough removed ones.
+
+        `per_point` is how many vectors the engine counts for a point, `bytes_each` the size of a dense one.
+        """
+        if self._in_vain and self.written + self.removed < _LEAST:
+            return False
+        with self.use() as opened:
+            info = opened.info()
+        ahead = info.points_count * per_point - info.indexed_vectors_count  # removed ones count as indexed
+        removed = max(self.removed, -ahead // per_point)
+        share = removed / max(1, removed + info.points_count)
+        return max(self.written, ahead) * bytes_each >= GRAPH_FROM_BYTES or (removed >= _LEAST and share > _REMOVED)
+
+    def begin(self, check: Callable[[], object]) -> None:
+        """Begin to build the graph, unless one is being built; `check` raises where there is no room."""
+        with self._tending:
+            if self._building is None:
+                check()
+                with self._turn, translated():
+                    self._opened.flush()
+                    self._building, self._since = Building(self._folder), []
+                self.written = self.removed = 0
+
+    def end(self, *, wait: bool) -> None:
+        """Search by what was built, once it is; with `wait` wait for it. For errors see `Building.outcome`.
+
+        Of every point written since it was opened the engine keeps the entries of payload indexes in memory, about a kilobyte,
+        though by now they stand in the segments' files. It frees them now.
+        """
+        if not self._tending.acquire(blocking=wait):
+            return
+        try:
+            building = self._building
+            if building is None or not (wait or building.ended):
+                return
+            try:
+                self._in_vain = not building.outcome()
+                with self._turn, translated():
+                    if not self._in_vain:
+                        self._take(building)
+            finally:
+                with self._turn:
+                    building.stop()
+                    self._building, self._since = None, []
+        finally:
+            self._tending.release()
         with contextlib.suppress(OSError, AttributeError):  # only where the C library is GNU's
             ctypes.CDLL("libc.so.6").malloc_trim(0)
 
+    def _take(self, building: Building) -> None:
+        if self._since:  # before it takes the place: killed in between, nothing that was acknowledged is lost
+            built = edge.EdgeShard.load(str(building.copy))
+            for operation, _ in self._since:
+                built.update(operation)
+            built.close()
+        self._opened.close()
+        building.take_place()
+        self._opened = edge.EdgeShard.load(str(self._folder))
+
     def close(self) -> None:
-        """Write everything down and close the files."""
+        """Write everything down and close the files; what is being built is given up."""
         with self.use() as opened:
+            if self._building is not None:
+                self._building.stop()
+                self._building = None
             opened.close()
 
 
@@ -99,7 +181,7 @@ def translated() -> Iterator[None]:
         raise
     except Exception as error:
         if is_full(error):
-            raise IndexFull(f"the disk of the collection is full ({error}); make room and run the same again") from error
+            raise IndexFull(f"{lack_of_room('the collection', error)} and run the same again") from error
         raise IndexRejected(f"Qdrant Edge refused the request: {error}") from error
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # the binding's own, a BaseException that cannot be imported

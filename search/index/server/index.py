@@ -30,6 +30,7 @@ from search.index.contract import (
     CollectionSpec,
     EmbedWords,
     Matches,
+    OnBuild,
     Payload,
     PlainFilter,
     Point,
@@ -425,7 +426,7 @@ class QdrantIndex:
         self._open = collection._replace(spec=replace(collection.spec, lexical=lexical))
         return added
 
-    def optimize(self) -> None:
+    def optimize(self, on_build: OnBuild | None = None) -> None:
         """Nothing to ask for: the server optimizes by itself."""
 
     def discard(self) -> None:

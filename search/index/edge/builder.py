@@ -1,0 +1,51 @@
+"""The program of the process that builds a graph: copy a collection's files, have the engine optimize the copy, say how it went.
+
+It is run by its path and imports nothing of this package, so it runs wherever the program that starts it does. It ends with that.
+"""
+
+import fcntl
+import json
+import os
+import select
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+_NICE = 5  # whoever searches meanwhile goes first
+
+
+def build(folder: str, copy: str) -> None:
+    """Leave in `copy` what the engine makes of the files in `folder`; lines on stdout say when they are copied, and how it went."""
+    import qdrant_edge as edge
+
+    shutil.copytree(folder, copy)
+    print(json.dumps("copied"), flush=True)
+    shard = edge.EdgeShard.load(copy)
+    built = shard.optimize()
+    shard.close()
+    for file in Path(copy).rglob("*"):
+        descriptor = os.open(file, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+    print(json.dumps({"built": built}), flush=True)
+
+
+def _end_with_parent() -> None:
+    """The engine lets no Python run while it works, so the system ends this process when nobody holds the far end of its input."""
+    fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)  # SIGIO, whose default is the end
+    if select.select([0], [], [], 0)[0]:
+        sys.exit()
+
+
+if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # what ends the parent, ends this
+    _end_with_parent()
+    os.nice(_NICE)
+    sys.path[:] = json.loads(sys.argv[3])
+    try:
+        build(sys.argv[1], sys.argv[2])
+    except Exception as error:
+        print(json.dumps({"error": str(error)}), flush=True)
