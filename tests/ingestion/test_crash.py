@@ -29,7 +29,7 @@ from search.index.edge.folder import DataFolder
 from search.index.edge.index import EdgeIndex
 from search.index.server.connection import connect
 from search.index.server.index import QdrantIndex
-from search.system.files import is_full
+from search.system.files import is_full, lack_of_room
 
 RUN = """
 import sys
@@ -409,4 +409,6 @@ def test_a_full_disk_is_known_by_its_number_and_by_its_words(number: int) -> Non
     assert is_full(OSError(number, "whatever"))
     assert is_full(shutil.Error([("a", "b", f"[Errno {number}] {os.strerror(number)}: 'a'")]))
     assert is_full(RuntimeError(f"service error: {os.strerror(number)} (os error {number})"))
+    advice = "raise it (ulimit -f)" if number == errno.EFBIG else "make room"
+    assert lack_of_room("x", RuntimeError(os.strerror(number))).endswith(f"({os.strerror(number)}); {advice}")
     assert not is_full(OSError(errno.EACCES, os.strerror(errno.EACCES)))

@@ -20,7 +20,7 @@ def build(folder: str, copy: str) -> None:
     import qdrant_edge as edge
 
     shutil.copytree(folder, copy)
-    print(json.dumps("copied"), flush=True)
+    _say("copied")
     shard = edge.EdgeShard.load(copy)
     built = shard.optimize()
     shard.close()
@@ -28,7 +28,11 @@ def build(folder: str, copy: str) -> None:
         descriptor = os.open(file, os.O_RDONLY)
         os.fsync(descriptor)
         os.close(descriptor)
-    print(json.dumps({"built": built}), flush=True)
+    _say({"built": built})
+
+
+def _say(message: object) -> None:
+    os.write(1, f"{json.dumps(message)}\n".encode())
 
 
 def _end_with_parent() -> None:
@@ -48,4 +52,4 @@ if __name__ == "__main__":
     try:
         build(sys.argv[1], sys.argv[2])
     except Exception as error:
-        print(json.dumps({"error": str(error)}), flush=True)
+        _say({"error": str(error)})

@@ -107,6 +107,7 @@ class EdgeCollections:
         """Copy a collection's folder, `into` another one if one is named; where the copy is."""
         folder = self._folder(name)
         with self._closed(folder.name):
+            settle(folder / "shard")
             into = into or self._free_name(f"{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}")
             with unfinished(into) as copy:
                 size = sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file())
@@ -168,7 +169,6 @@ class EdgeCollections:
         with self._data.held():
             if self._data.is_open(name):
                 raise IndexBusy(f"collection {name!r} is open in this process; close the searcher that uses it")
-            settle(self._data.collections / name / "shard")
             yield
 
     def _leading_to(self, name: str) -> tuple[str, ...]:

@@ -317,7 +317,7 @@ class _Index(EmbeddedIndex, WordsAsMade):
         return Path(self.location).name
 
     def ensure(self, spec: CollectionSpec, *, create: bool, writing: bool = False) -> None:
-        with self._process.turn():
+        with self._process.turn(None if create or writing else _SHORT_S):
             self._ensure(spec, create=create, writing=writing)
 
     def claimed(self, attempt: Attempt = once, *, removing: bool = False) -> AbstractContextManager[Any]:  # noqa: ARG002  # the contract's
