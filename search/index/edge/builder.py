@@ -3,6 +3,7 @@
 It is run by its path and imports nothing of this package, so it runs wherever the program that starts it does. It ends with that.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -37,8 +38,9 @@ def _say(message: object) -> None:
 
 def _end_with_parent() -> None:
     """The engine lets no Python run while it works, so the system ends this process when nobody holds the far end of its input."""
-    fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)  # SIGIO, whose default is the end
+    with contextlib.suppress(OSError):  # where a pipe tells nothing: what is left over goes when the collection is opened again
+        fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)  # SIGIO, whose default is the end
     if select.select([0], [], [], 0)[0]:
         sys.exit()
 
