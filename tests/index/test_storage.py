@@ -322,26 +322,16 @@ def test_what_is_written_while_a_graph_is_built_is_there_afterwards(data: Path) 
 def paused_builder() -> Iterator[Callable[[Path], bool]]:
     """Who builds waits, once it has copied the files, until the context ends; gives what tells whether it has."""
     program = building._PROGRAM.read_text()
-    marked = program.replace(
-        "    shard = edge.", "    while Path(copy + '.pause').exists(): __import__('time').sleep(0.01)\n    shard = edge."
-    )
-    assert marked != program
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        slow = Path(folder, "builder.py")
+    with tempfile.TemporaryDirectory() as folder:
+        slow, pause = Path(folder, "builder.py"), Path(folder, "pause")
+        waits = f"    while Path({str(pause)!r}).exists(): __import__('time').sleep(0.01)\n"
+        marked = program.replace("    shard = edge.", f"{waits}    shard = edge.")
+        assert marked != program
         slow.write_text(marked)
-        stack.enter_context(patch.object(building, "_PROGRAM", slow))
-        pauses: list[Path] = []
-        begin = building.Building.__init__
-
-        def paused(self: building.Building, shard: Path) -> None:
-            pauses.append(shard.with_name("shard.building.pause"))
-            pauses[-1].touch()
-            begin(self, shard)
-
-        stack.enter_context(patch.object(building.Building, "__init__", paused))
-        yield lambda data: any(data.rglob("shard.building"))
-        for pause in pauses:
-            pause.unlink(missing_ok=True)
+        pause.touch()
+        with patch.object(building, "_PROGRAM", slow):
+            yield lambda data: any(data.rglob("shard.building*"))
+        pause.unlink()
 
 
 def test_what_builds_a_graph_may_die(data: Path) -> None:
@@ -368,7 +358,7 @@ def test_closing_gives_up_what_is_being_built(data: Path) -> None:
         process = index._opened._building._process
         index.close()
         assert process.returncode == -signal.SIGKILL
-    assert not list(data.rglob("shard.building"))
+    assert not list(data.rglob("shard.building*"))
 
 
 def test_what_builds_a_graph_ends_with_its_parent(data: Path) -> None:
@@ -379,9 +369,7 @@ import os, signal, sys
 from pathlib import Path
 from search.index.edge import building
 building._PROGRAM = Path({str(building._PROGRAM)!r})
-shard = Path({str(data)!r}, "collections/documents/shard")
-shard.with_name("shard.building.pause").touch()
-one = building.Building(shard)
+one = building.Building(Path({str(data)!r}, "collections/documents/shard"))
 one.copied()
 print(one._process.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
@@ -390,7 +378,7 @@ os.kill(os.getpid(), signal.SIGKILL)
         stat = Path(f"/proc/{int(done.stdout)}/stat")
         wait_until(lambda: not stat.exists() or "Z" in stat.read_text().split(), 20)
     index = opened(data)
-    assert not list(data.rglob("shard.building"))
+    assert not list(data.rglob("shard.building*"))
     assert len(ids(index)) == 6_000
     index.close()
 
@@ -399,7 +387,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_whoever_is_killed_while_a_graph_takes_its_place_leaves_it_whole(data: Path, at: str) -> None:
     folder = data / "collections/documents/shard"
     shutil.copytree(
-        folder, folder.with_name("shard.building" if at == "between" else f"shard.{'building' if at == 'before' else 'before'}")
+        folder, folder.with_name("shard.building.1" if at == "between" else f"shard.{'building.1' if at == 'before' else 'before'}")
     )
     if at == "between":
         folder.rename(folder.with_name("shard.before"))

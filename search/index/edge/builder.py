@@ -25,10 +25,15 @@ def build(folder: str, copy: str) -> None:
     shard = edge.EdgeShard.load(copy)
     built = shard.optimize()
     shard.close()
-    for file in Path(copy).rglob("*"):
-        descriptor = os.open(file, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
+    for path in (Path(copy), *Path(copy).rglob("*")):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        except OSError:
+            if not path.is_dir():  # CIFS, FUSE and 9p cannot sync a folder
+                raise
+        finally:
+            os.close(descriptor)
     _say({"built": built})
 
 

@@ -1,7 +1,7 @@
 """How does a collection get its graph while it is searched and written to? From a copy of its files, in a process of its own.
 
-collections/NAME/shard.building   the copy
-collections/NAME/shard.before     the files in whose place it came, for a moment
+collections/NAME/shard.building.…  the copy, called otherwise each time, lest one that outlives its parent meets another
+collections/NAME/shard.before      the files in whose place it came, for a moment
 
 The engine lets nobody else have a turn while it builds, for seconds or minutes. What is killed at any time leaves the files as they
 were, or as they are to be.
@@ -10,6 +10,7 @@ were, or as they are to be.
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from search.errors import IndexFaulted, IndexFull
 from search.system.files import is_full
 
 _PROGRAM = Path(__file__).with_name("builder.py")
+_COPY = ".building."
 
 
 class Building:
@@ -28,8 +30,7 @@ class Building:
     def __init__(self, folder: Path) -> None:
         """Start; nothing may be written to the folder until it is `copied`."""
         self._folder = folder
-        self.copy = _copy(folder)
-        shutil.rmtree(self.copy, ignore_errors=True)
+        self.copy = folder.with_name(f"{folder.name}{_COPY}{secrets.token_hex(4)}")
         command = [sys.executable, "-P", str(_PROGRAM), str(folder), str(self.copy), json.dumps(sys.path)]
         try:
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603  # our own
@@ -100,15 +101,11 @@ _AGAIN = "what was written stays and is searched without it, and the next ingest
 
 def settle(folder: Path) -> None:
     """Bring a folder that nobody has open in order after a process that was killed while it built a graph, or took its place."""
-    before, copy = _before(folder), _copy(folder)
+    before = _before(folder)
     if before.exists() and not folder.exists():
         before.rename(folder)
-    for left in (before, copy):
+    for left in (before, *folder.parent.glob(f"{folder.name}{_COPY}*")):
         shutil.rmtree(left, ignore_errors=True)
-
-
-def _copy(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.building")
 
 
 def _before(folder: Path) -> Path:
