@@ -60,4 +60,13 @@ def _print(setting: Setting) -> None:
 
 def _written(value: Any) -> str:
     """As search.toml has it; None, as descriptions call it, for what is not set."""
-    return "None" if value is None else json.dumps(value, ensure_ascii=False)
+    match value:
+        case None:
+            return "None"
+        case dict():
+            fields = (f"{json.dumps(name, ensure_ascii=False)} = {_written(one)}" for name, one in value.items())
+            return f"{{{', '.join(fields)}}}"
+        case list():
+            return f"[{', '.join(map(_written, value))}]"
+        case _:
+            return json.dumps(value, ensure_ascii=False)

@@ -388,7 +388,7 @@ def varied(settings: Settings, changes: Mapping[str, str]) -> Settings:
 
 def shown_changes(changes: Mapping[str, str]) -> list[str]:
     """What differs, as messages and reports may show it: no key, and no password in a URL."""
-    return [f"{name}={'…' if name.endswith('key') else shown_value(value)}" for name, value in changes.items()]
+    return [f"{name}={'…' if name.endswith('key') else shown_value(name, value)}" for name, value in changes.items()]
 
 
 def check_tenancy(field: str | None, tenant: str | None) -> None:

@@ -1,7 +1,7 @@
 """Which settings are there, what is each of them now, and where was it said?"""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -27,7 +27,7 @@ class Setting:
         name: section by section, such as "index.url".
         value: None where nothing is set, and of kinds that are not chosen.
         default: likewise.
-        place: where the value was said, such as "search.toml"; None: nowhere, so it is the default.
+        place: where the value was said, such as "search.toml"; None: nowhere, so it is the default, or of a kind not chosen.
         description: one sentence or a few, with the unit.
         choices: the words that it may be; none where it may be something else.
         kind: with which kind of the section alone it means something, such as 'index.engine = "qdrant"'; None: always.
@@ -68,7 +68,7 @@ class _Listing:
             if name == but:
                 continue
             if not models:
-                yield self._setting(path, field, found, kind, about)
+                yield self._setting(path, field, found, None if value is None else self._place(path), kind, about)
             elif get_origin(field.annotation) is dict:
                 for one, said in (found or {_ANY_NAME: None}).items():
                     yield from self.within(models[0], said, (*path, one))
@@ -91,15 +91,17 @@ class _Listing:
             kind = f'{".".join(name)} = "{choice}"'
             yield from self.within(model, found if isinstance(found, model) else None, path, kind, by)
 
-    def _setting(self, path: tuple[str, ...], field: FieldInfo, value: Any, kind: str | None, section: str) -> Setting:
+    def _setting(
+        self, path: tuple[str, ...], field: FieldInfo, value: Any, place: str | None, kind: str | None, section: str
+    ) -> Setting:
         default = None
         with contextlib.suppress(InvalidSettings):  # there is no home folder that it could be in
             default = None if field.is_required() else field.get_default(call_default_factory=True)
         return Setting(
             ".".join(path),
-            _plain(value),
-            _plain(default),
-            self._place(path),
+            _plain(path[-1], value),
+            _plain(path[-1], default),
+            place,
             field.description or "",
             _choices(field.annotation),
             kind,
@@ -120,18 +122,18 @@ def _variable(path: tuple[str, ...]) -> str:
     return next((name for name in names if variable(name)), names[0])
 
 
-def _plain(value: Any) -> Any:
-    match value:
-        case SecretStr():
-            return "…"
-        case Path():
-            return str(value)
-        case frozenset() | tuple():
-            return sorted(map(_plain, value)) if isinstance(value, frozenset) else list(map(_plain, value))
-        case Mapping():
-            return {name: _plain(one) for name, one in value.items()}
-        case _:
-            return shown_value(value)
+def _plain(name: str, value: Any) -> Any:
+    match shown_value(name, value):
+        case SecretStr() as key:
+            return "…" if key else ""
+        case Path() as path:
+            return str(path)
+        case frozenset() as members:
+            return sorted(members)
+        case tuple() as parts:
+            return list(parts)
+        case shown:
+            return shown
 
 
 def _choices(annotation: Any) -> tuple[str, ...]:

@@ -49,11 +49,18 @@ def _of_a_server(url: str) -> str:
 NamedPath = Annotated[Path, BeforeValidator(_said), AfterValidator(at_home)]
 
 
-def shown_value(value: Any) -> Any:
-    """A value of a setting as messages may show it: no password in a URL."""
-    if isinstance(value, tuple):
-        return tuple(shown_value(one) for one in value)
-    return without_secrets(value) if isinstance(value, str) and "://" in value else value
+def shown_value(name: str, value: Any) -> Any:
+    """A value of a setting as messages may show it: no password in a URL, though that lacks its scheme."""
+    match value:
+        case str():
+            is_url = "://" in value or name.rpartition(".")[2] in {"url", "urls"}
+            return without_secrets(value) if is_url else value
+        case list() | tuple() | frozenset():
+            return type(value)(shown_value(name, one) for one in value)
+        case dict():
+            return {key: shown_value(name, one) for key, one in value.items()}
+        case _:
+            return value
 
 
 def true_is_no_number(cls: type[BaseModel], values: Any) -> Any:
@@ -77,7 +84,7 @@ class _Section(BaseModel):
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """As pydantic shows a value, but no password in a URL."""
         for name, value in super().__repr_args__():
-            yield name, shown_value(value)
+            yield name, shown_value(name or "", value)
 
 
 class _WithKey(_Section):

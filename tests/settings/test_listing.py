@@ -58,12 +58,27 @@ def test_where_a_setting_was_said_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     }
 
 
+def test_what_is_said_for_one_kind_is_not_said_for_the_others(tmp_path: Path) -> None:
+    (tmp_path / "search.toml").write_text('[reranker]\nkind = "causal"\nmodel = "folder"\n')
+    every = [one for one in listing(Settings(), {}) if one.name == "reranker.model"]
+    assert [(one.value, one.place) for one in every] == [(None, None), ("folder", "search.toml"), (None, None)]
+
+
 def test_the_command_lists_settings_and_shows_no_key(tmp_path: Path) -> None:
     file = tmp_path / "ours.toml"
-    file.write_text('[index]\nengine = "qdrant"\nurl = "http://me:s3cret@127.0.0.1:1"\napi_key = "s3cret"\n')
+    file.write_text(
+        '[index]\nengine = "qdrant"\nurl = "http://me:s3cret@127.0.0.1:1"\napi_key = "s3cret"\n'
+        'urls = ["me:s3cret@127.0.0.1:2"]\n'  # which lacks its scheme
+        '[reranker]\nkind = "chat"\nurl = "http://me:s3cret@127.0.0.1:1/v1"\nmodel = "m"\n'
+        '[collections.theirs.filter]\nmust = [{key = "url", match = {value = "http://me:s3cret@a/"}}]\n'
+    )
     shown = search("--config", file, "settings", SEARCH_CLIENT_KEY="s3cret", SEARCH_LIMIT="4").stdout
     assert "s3cret" not in shown
     assert "s3cret" not in search("--config", file, "settings", "--json", SEARCH_CLIENT_KEY="s3cret").stdout
+    assert "s3cret" not in repr(Settings(config=file))
+    assert '\nindex.urls = ["me:127.0.0.1:2"]   (by' in shown
+    assert '\ncollections.theirs.filter = {"must" = [{"key" = "url", "match" = {"value" = "http://a/"}}]}   (by' in shown
+    assert listed(client_key="")["client_key"].value == ""
     assert f'config = "{file}"   (by an argument; default None)\n' in shown
     assert f'index.api_key = "…"   (by {file}; default None)\n    The key itself' in shown
     assert 'client_key = "…"   (by the environment, SEARCH_CLIENT_KEY; default None)\n' in shown
