@@ -340,12 +340,21 @@ def adding_to_own(section: str) -> Iterator[Path]:
         message = f"{own.path} has {heading}, or what stands in its place: choose another name, or take that out first"
         raise InvalidSettings(message) from error
     with contextlib.ExitStack() as writing:
-        try:
+        with _written(own.path):
             own.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             writing.enter_context(replacing_file(own.path.resolve(), text, mode=0o600))
-        except OSError as error:
-            raise InvalidSettings(f"{own.path} cannot be written: {error.strerror}") from error
         yield own.path
+        with _written(own.path):
+            writing.close()
+
+
+@contextlib.contextmanager
+def _written(file: Path) -> Iterator[None]:
+    """Around a step of writing a file of settings: InvalidSettings if that fails."""
+    try:
+        yield
+    except OSError as error:
+        raise InvalidSettings(f"{file} cannot be written: {error.strerror}") from error
 
 
 def _config_home() -> Path | None:

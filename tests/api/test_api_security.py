@@ -253,6 +253,9 @@ def test_a_key_that_cannot_be_kept_is_not_made(tmp_path: Path) -> None:
     own.chmod(0o600)
     assert f"the settings in {own} cannot be read: " in error("key", "two", "--keep")
     own.unlink()
+    own.mkdir()
+    assert search("key", "two", "--keep", status=1).stderr == f"search: {own} cannot be written: Is a directory\n"
+    own.rmdir()
     own.parent.rmdir()
     own.parent.write_text("a file where the folder would be")
     assert f"{own} cannot be written: " in error("key", "two", "--keep")
