@@ -81,7 +81,12 @@ def _resolved(loc: tuple[str, ...], root: type[BaseModel]) -> tuple[list[str], _
     """A setting's name as it is written, without what pydantic says of kinds and types, and the section that it stands in."""
     name: list[str] = []
     models, kinds, chooser, section = [root], [root], "", _Section()
+    is_chosen = False  # by the user, as the name of a collection is
     for part in (part for part in loc if part != "[key]"):
+        if is_chosen:
+            name.append(part)
+            is_chosen = False
+            continue
         names = sorted({field for model in models for field in model.model_fields})
         of_kind = [model for model in models if any(field.default == part for field in model.model_fields.values())]
         if part not in names and of_kind and len(models) > 1:
@@ -94,6 +99,7 @@ def _resolved(loc: tuple[str, ...], root: type[BaseModel]) -> tuple[list[str], _
             fields = [model.model_fields[part] for model in models if part in model.model_fields]
             models = kinds = [one for field in fields for one in models_in(field.annotation)]
             chooser = str(fields[0].discriminator or "")
+            is_chosen = get_origin(fields[0].annotation) is dict
             if not models and not any(map(_holds_several, fields)):
                 break
     return name, section

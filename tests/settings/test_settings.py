@@ -568,6 +568,10 @@ def test_what_is_wrong_is_named_with_its_place_and_what_was_meant(tmp_path: Path
         in told()
     )
     assert "s3cret" not in told()
+    (tmp_path / "search.toml").write_text("[collections.embedder]\ncolour = 1\n")  # a name that is a setting's, too
+    assert "collections.embedder.colour (in search.toml) is no setting (there are document_id, " in told()
+    (tmp_path / "search.toml").write_text("[service.api_keys.tenant]\nsha256 = 's3cret'\n")
+    assert "service.api_keys.tenant.sha256 (in search.toml): String should match" in told()
     (tmp_path / "search.toml").unlink()
     (tmp_path / ".env").write_text("SEARCH_EMBEDDER__MODL=x\n")
     assert "embedder.modl (in .env) is no setting (did you mean embedder.model?)" in told()
