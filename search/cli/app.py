@@ -22,7 +22,8 @@ from search.factory import needs_extra
 from search.system.terminal import NotPrinted, clean_lines, note, prepare, show
 
 _INTERRUPTED = 130
-_QUIET = logging.NullHandler()  # results say what failed; no need to say it twice
+_QUIET = logging.NullHandler()  # results say what failed, and notes what is wrong with .env; no need to say it twice
+_LOGGERS = ("search", "dotenv")
 _DEBUG: ContextVar[bool] = ContextVar("debug", default=False)
 _COMMAND: ContextVar[str | None] = ContextVar("command", default=None)  # that runs
 _RESUMED = {"ingest", "reindex", "update", "push", "adopt"}  # where they stopped, by the same command
@@ -61,7 +62,8 @@ def _show_version(asked: bool) -> None:  # noqa: FBT001  # as typer calls it
 def _debugging(asked: bool) -> None:  # noqa: FBT001  # likewise
     if asked:
         _DEBUG.set(True)
-        logging.getLogger("search").removeHandler(_QUIET)
+        for name in _LOGGERS:
+            logging.getLogger(name).removeHandler(_QUIET)
 
 
 @app.callback()
@@ -110,7 +112,8 @@ def main() -> None:
     prepare()
     sys.excepthook = _print_fault
     warnings.showwarning = _print_warning
-    logging.getLogger("search").addHandler(_QUIET)
+    for name in _LOGGERS:
+        logging.getLogger(name).addHandler(_QUIET)
     _DEBUG.set(False)
     arguments = sys.argv[1:]
     if arguments[:1] == ["help"]:

@@ -481,15 +481,21 @@ def child_environment(**more: str) -> dict[str, str]:
 
 
 def unknown_names() -> list[str]:
-    """What of the environment and of `.env` begins like our settings and is none, misspelt or of another program: in words.
+    """What of the environment and of `.env` says nothing: in words.
+
+    Names that begin like our settings and are none, misspelt or of another program, and lines that cannot be read.
 
     Raises:
         InvalidSettings: `.env` cannot be read.
     """
     dotenv = settings_files(None, None)[0]
-    places = {"the environment variable {}": os.environ, f"{{}} in {dotenv.path}": names_in(dotenv.text() or "")}
+    names, lines = names_in(dotenv.text() or "")
+    places = {"the environment variable {}": os.environ, f"{{}} in {dotenv.path}": names}
     return [
-        f"{place.format(name)} is no setting of this program{f' (did you mean {meant}?)' if meant else ''}"
-        for place, names in places.items()
-        for name, meant in unknown(names, Settings).items()
+        *(
+            f"{place.format(name)} is no setting of this program{f' (did you mean {meant}?)' if meant else ''}"
+            for place, names in places.items()
+            for name, meant in unknown(names, Settings).items()
+        ),
+        *(f"line {line} of {dotenv.path} cannot be read" for line in lines),
     ]

@@ -16,7 +16,7 @@ PREFIX = "SEARCH_"
 BETWEEN = "__"  # a section and what is in it
 _OURS = PREFIX.lower()
 _NEAR = 0.8  # as alike, of 1, are a name and the one that was meant
-_GUARD = f"{_OURS}service__api_keys"  # without which anybody is let in, so an empty one is a mistake
+_GUARDS = {f"{_OURS}service", f"{_OURS}service__api_keys"}  # without which anybody is let in, so an empty one is a mistake
 
 
 def without_empty(variables: Mapping[str, str | None], root: type[BaseModel]) -> dict[str, str | None]:
@@ -24,9 +24,10 @@ def without_empty(variables: Mapping[str, str | None], root: type[BaseModel]) ->
     return {name: value for name, value in variables.items() if value or name not in _nothing_if_empty(root)}
 
 
-def names_in(dotenv: str) -> list[str]:
-    """The variables that a `.env` file sets, as it writes them."""
-    return [binding.key for binding in parse_stream(io.StringIO(dotenv)) if binding.key]
+def names_in(dotenv: str) -> tuple[list[str], list[int]]:
+    """The variables that a `.env` file sets, as it writes them, and the numbers of lines that cannot be read."""
+    bindings = list(parse_stream(io.StringIO(dotenv)))
+    return [one.key for one in bindings if one.key], [one.original.line for one in bindings if one.error]
 
 
 def unknown(names: Iterable[str], root: type[BaseModel]) -> dict[str, str]:
@@ -50,10 +51,8 @@ def _meant(name: str, root: type[BaseModel]) -> str:
 
 @functools.cache
 def _nothing_if_empty(root: type[BaseModel]) -> frozenset[str]:
-    texts_or_sections = {
-        name for name, kinds in _variables(root).items() if any(_is_text(kind) or _is_section(kind) for kind in kinds)
-    }
-    return frozenset(_variables(root).keys() - texts_or_sections - {_GUARD})
+    texts = {name for name, kinds in _variables(root).items() if any(map(_is_text, kinds))}
+    return frozenset(_variables(root).keys() - texts - _GUARDS)
 
 
 @functools.cache

@@ -437,6 +437,7 @@ EMPTY = [
     "collections",
     "cuda.shrink",
     "device",
+    "index",
     "index.engine",
     "index.urls",
     "lexical.fields",
@@ -445,6 +446,7 @@ EMPTY = [
     "reranker.weight",
     "service.hosts",
     "service.origins",
+    "storage",
     "storage.payload_indexes",
 ]
 
@@ -465,6 +467,13 @@ def test_an_empty_variable_says_nothing(name: str, monkeypatch: pytest.MonkeyPat
 def test_an_empty_variable_of_what_guards_or_of_a_text_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(f"SEARCH_{name}", "")
     with pytest.raises(InvalidSettings, match=rf"in the environment, SEARCH_{name}\)"):
+        Settings()
+
+
+def test_an_empty_variable_of_the_service_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For its keys may have stood there."""
+    monkeypatch.setenv("SEARCH_SERVICE", "")
+    with pytest.raises(InvalidSettings, match="SEARCH_SERVICE is to be JSON"):
         Settings()
 
 
@@ -630,3 +639,12 @@ def test_what_only_begins_like_a_setting_stops_nothing_and_is_told(
     assert (Settings().limit, unknown_names()) == (3, [f"{name} in .env {told}"])
     monkeypatch.setenv(name, "abc")
     assert (Settings().limit, unknown_names()) == (3, [f"the environment variable {name} {told}", f"{name} in .env {told}"])
+
+
+def test_lines_of_other_programs_that_cannot_be_read_stop_nothing_and_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / ".env").write_text("# theirs\ncannot be (( read\nSEARCH_LIMIT=3\n")
+    assert (Settings().limit, unknown_names()) == (3, ["line 2 of .env cannot be read"])
+    assert "line 2" in caplog.text  # as a library says it
+    assert search("settings", "limit").stderr == "note: line 2 of .env cannot be read\n"
