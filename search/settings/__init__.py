@@ -141,15 +141,15 @@ class _Environment(EnvSettingsSource):
     def _load_env_vars(self) -> Mapping[str, str | None]:
         return without_empty(super()._load_env_vars(), self.settings_cls)
 
-    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+    def decode_complex_value(self, field_name: str, field: FieldInfo | None, value: Any) -> Any:
         """What is written as JSON; ValueError with the variable's name if it is none."""
         try:
-            return super().decode_complex_value(field_name, field, value)
+            return super().decode_complex_value(field_name, field, value)  # type: ignore[arg-type]  # none of a name of the user's
         except ValueError as error:
-            ours = re.compile(rf"search_(?:\w+__)?{re.escape(field_name)}(?:__\w+)?", re.IGNORECASE)
+            ours = re.compile(rf"search_(?:\w+__)?{re.escape(field_name)}", re.IGNORECASE)
             named = (name for name, said in self.env_vars.items() if said is value and ours.fullmatch(name))
             variable = next(named, field_name).upper()
-            form = '["one", "two"]' if get_origin(field.annotation) in {tuple, frozenset} else '{"name": "value"}'
+            form = '["one", "two"]' if field and get_origin(field.annotation) in {tuple, frozenset} else '{"name": "value"}'
             raise ValueError(f"{variable} is to be JSON, such as {form}") from error
 
 

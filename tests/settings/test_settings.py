@@ -129,6 +129,13 @@ def test_mistakes_in_the_environment_and_in_files(tmp_path: Path, monkeypatch: p
     (tmp_path / ".env").write_text("SEARCH_EMBEDDER__COLOUR=1\n")
     with pytest.raises(InvalidSettings, match=r"embedder\.colour \(in \.env\) is no setting"):
         Settings()
+    (tmp_path / ".env").unlink()
+    for name in ("SERVICE__API_KEYS__A", "COLLECTIONS__A"):  # a table by a name of the user's
+        with monkeypatch.context() as patch:
+            patch.setenv(f"SEARCH_{name}", "s3cret")
+            place = rf"{name.replace('__', '.').lower()} \(in the environment, SEARCH_{name}\)"
+            with pytest.raises(InvalidSettings, match=rf"^invalid settings: {place} is to be a table, such as "):
+                Settings()
     (tmp_path / "search.toml").write_text("limit = \n")
     with pytest.raises(InvalidSettings, match="cannot be read"):
         Settings()
@@ -472,6 +479,7 @@ def test_an_empty_variable_of_what_guards_or_of_a_text_is_refused(name: str, mon
 
 def test_an_empty_variable_of_the_service_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """For its keys may have stood there."""
+    monkeypatch.setenv("SEARCH_SERVICE__HOST", "")
     monkeypatch.setenv("SEARCH_SERVICE", "")
     with pytest.raises(InvalidSettings, match="SEARCH_SERVICE is to be JSON"):
         Settings()
