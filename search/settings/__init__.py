@@ -279,7 +279,7 @@ class Settings(BaseSettings):
         said = [_DotEnv(cls, files[0])(), *(one.table() for one in files[1:])]
         return [
             (values, ""),
-            (environment, f"the environment, SEARCH_{VARIABLE}"),
+            (environment, f"the environment, {VARIABLE}"),
             *zip(said, (str(one.path) for one in files), strict=True),
         ]
 

@@ -11,9 +11,8 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from search.errors import InvalidSettings
-from search.settings import Settings, variable
-from search.settings.files import MISSING, value_of
-from search.settings.problems import VARIABLE, Place, models_in
+from search.settings import Settings
+from search.settings.problems import Place, models_in, place_of
 from search.settings.sections import shown_value
 
 _ANY_NAME = "NAME"  # stands for what the user chooses, as of a collection
@@ -109,17 +108,9 @@ class _Listing:
         )
 
     def _place(self, path: tuple[str, ...]) -> str | None:
-        """What says a setting, strongest first."""
-        for said, place in self._places:
-            if value_of(said, path) is not MISSING:
-                return place.replace(f"SEARCH_{VARIABLE}", _variable(path)) or "an argument"
-        return None
-
-
-def _variable(path: tuple[str, ...]) -> str:
-    """The variable that says a setting, by itself or with others of its section."""
-    names = [f"SEARCH_{'__'.join(path[:end])}".upper() for end in range(len(path), 0, -1)]
-    return next((name for name in names if variable(name)), names[0])
+        """What says a setting; None: nothing."""
+        place = place_of(path, self._places)
+        return "an argument" if place == "" else place
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -1,5 +1,6 @@
 """What is wrong with settings? In words: the setting by its name, where it was said, and what was likely meant."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -11,7 +12,7 @@ from pydantic.fields import FieldInfo
 from search.settings.files import MISSING, value_of
 
 Place = tuple[Mapping[str, Any], str]  # what a source of settings says, and how messages call it
-VARIABLE = "…"  # stands in that for the name of the setting, as variables have it
+VARIABLE = "SEARCH_…"  # stands in that for the variable
 
 
 def problems(error: ValidationError, root: type[BaseModel], places: Sequence[Place] = (), within: tuple[str, ...] = ()) -> str:
@@ -21,6 +22,13 @@ def problems(error: ValidationError, root: type[BaseModel], places: Sequence[Pla
     """
     faults = error.errors(include_input=False, include_url=False)
     return "; ".join(_problem((*within, *map(str, fault["loc"])), fault, root, places) for fault in faults)
+
+
+def place_of(name: Sequence[str], places: Sequence[Place]) -> str | None:
+    """Which of some places says a setting, with the variable that says it, by itself or with others; None if none does."""
+    names = [f"SEARCH_{'__'.join(name[:end])}".upper() for end in range(len(name), 0, -1)]
+    variable = next((one for one in names if os.environ.get(one)), "".join(names[:1]))
+    return next((place.replace(VARIABLE, variable) for said, place in places if value_of(said, name) is not MISSING), None)
 
 
 @dataclass(frozen=True)
@@ -37,8 +45,8 @@ def _problem(loc: tuple[str, ...], fault: Any, root: type[BaseModel], places: Se
     if fault["type"] == "union_tag_invalid":
         name.append(fault["ctx"]["discriminator"].strip("'"))
     dotted = ".".join(name)
-    place = next((place for said, place in places if value_of(said, name) is not MISSING), "")
-    where = f" (in {place.replace(VARIABLE, '__'.join(name).upper())})" if place else ""
+    place = place_of(name, places)
+    where = f" (in {place})" if place else ""
     match fault["type"]:
         case "extra_forbidden":
             return f"{dotted}{where} {_unknown(name[:-1], name[-1], section)}"
