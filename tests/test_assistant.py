@@ -348,10 +348,15 @@ def offered(*options: object, **environment: Any) -> tuple[set[str], str]:
     return {tool["name"] for tool in listed["result"]["tools"]}, done.stderr
 
 
-def test_a_tenant_is_named_at_the_start() -> None:
+def test_a_tenant_is_named_at_the_start(settings: Settings) -> None:
     shared = {"SEARCH_TENANT_FIELD": "metadata.customer"}
     assert "say for which one: --tenant NAME" in error("mcp", **shared)
     assert offered("--tenant", "acme", **shared) == (READERS, "")
+    with serving(settings.model_copy(update={"tenant_field": "metadata.customer"})) as served:
+        through = ("--url", served.url)
+        for options in ([], ["--allow-ingest"]):
+            assert error("mcp", *through, *options).endswith("send X-Tenant: NAME, as commands do with --tenant NAME\n")
+        assert offered(*through, "--tenant", "acme") == (READERS, "")
 
 
 def test_no_tool_is_offered_that_can_never_work(

@@ -116,7 +116,10 @@ class Service:
         if self.settings.tenant_field is None:
             return searcher
         if request.state.tenant is None:
-            raise TenantRequired("documents of several tenants are in this collection; say whose are meant: send X-Tenant: NAME")
+            raise TenantRequired(
+                "documents of several tenants are in this collection; say whose are meant: send X-Tenant: NAME, as commands do "
+                "with --tenant NAME"
+            )
         return searcher.of_tenant(request.state.tenant)
 
     def makes(self, request: Request, collection: str | None) -> bool:

@@ -221,7 +221,8 @@ def mcp(
     if url is None:
         with open_search(settings) as searcher:
             searcher.owner()  # or every call would be refused
-            build(searcher, may_ingest=allow_ingest and _takes(lambda: _check_written(searcher))).run("stdio")
+            may_ingest = allow_ingest and _takes(lambda: _check_written(searcher), wanted=True)
+            build(searcher, may_ingest=may_ingest).run("stdio")
         return
     from search.client import Client
 
@@ -232,10 +233,13 @@ def mcp(
 
     def ask() -> None:
         with connected(timeout_s=_ASKED_S) as asked:
-            asked.delete(ids=["-"], dry_run=True)
+            if allow_ingest:
+                asked.delete(ids=["-"], dry_run=True)
+            else:
+                asked.get("-")
 
     with client:
-        build(client, may_ingest=allow_ingest and _takes(ask)).run("stdio")
+        build(client, may_ingest=_takes(ask, wanted=allow_ingest)).run("stdio")
 
 
 def _check_written(searcher: Searcher) -> None:
@@ -251,15 +255,15 @@ def _check_written(searcher: Searcher) -> None:
         check_noted(info.name, info.spec, field)
 
 
-def _takes(ask: Callable[[], object]) -> bool:
-    """Whether documents are taken, as far as that can be known now; if not, stderr says why."""
+def _takes(ask: Callable[[], object], *, wanted: bool) -> bool:
+    """Whether documents are taken, as far as that can be known now; if that is wanted and not so, stderr says why."""
     try:
         ask()
     except TenantRequired:  # as every call would be
         raise
     except SearchError as error:
         forbidden = isinstance(error, ServiceRefused) and error.status == HTTPStatus.FORBIDDEN
-        if forbidden or isinstance(error, CollectionForeign | CollectionUnshared):
+        if wanted and (forbidden or isinstance(error, CollectionForeign | CollectionUnshared)):
             note(f"note: --allow-ingest gives no tool here: {error}")
             return False
-    return True  # whatever else is wrong may pass
+    return wanted  # whatever else is wrong may pass

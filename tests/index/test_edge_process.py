@@ -282,8 +282,6 @@ def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:
     script = f"""
 import os, signal
 from pathlib import Path
-from typing import Any
-from search.index.edge.folder import DataFolder, User
 from search.index.edge.process import EdgeProcess
 process = EdgeProcess(Path({str(tmp_path)!r}))
 process.names()
