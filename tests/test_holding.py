@@ -244,8 +244,9 @@ def test_one_that_is_dropped_keeps_no_folder(engine: str, model_folder: Path, tm
 
 
 @pytest.mark.usefixtures("without_collector")
-def test_one_that_is_dropped_in_a_cycle_keeps_no_folder(model_folder: Path, tmp_path: Path) -> None:
-    settings = settings_of(model_folder, tmp_path, ENGINES["edge"])
+@pytest.mark.parametrize("engine", ["edge", "edge process"])
+def test_one_that_is_dropped_in_a_cycle_keeps_no_folder(engine: str, model_folder: Path, tmp_path: Path) -> None:
+    settings = settings_of(model_folder, tmp_path, ENGINES[engine])
     cycle: list[Any] = [open_search(settings)]
     cycle.append(cycle)
     cycle[0].ingest(PETS)

@@ -43,6 +43,10 @@ class User(NamedTuple):
         """The process that asks."""
         return cls(os.getpid(), " ".join(sys.argv[:3]), tuple(ancestors), _PROGRAM)
 
+    def is_of(self, owner: Mapping[str, Any]) -> bool:
+        """Whether a data folder's owner is this process."""
+        return (owner.get("pid"), owner.get("program")) == (self.pid, self.program)
+
 
 class Claims:
     """Which collections of a process are being written: each by one at a time, whatever names it is reached by."""
@@ -204,8 +208,7 @@ class DataFolder:
         self._lock.acquire(timeout=_ENDS_WITHIN_S if own and "engine" in owner else 0)
 
     def _is_own(self, owner: Mapping[str, Any]) -> bool:
-        user = self._user or User.this()
-        return (owner.get("pid"), owner.get("program")) == (user.pid, user.program)
+        return (self._user or User.this()).is_of(owner)
 
     def _busy(self, owner: Mapping[str, Any]) -> IndexBusy:
         if owner.get("pid") in (ancestors if self._user is None else self._user.ancestors):

@@ -5,6 +5,7 @@ data: points, payloads, filters. A child that died, or was ended because it no l
 and its collections are opened anew.
 """
 
+import gc
 import itertools
 import json
 import os
@@ -36,7 +37,7 @@ from search.index.contract import (
     VectorIndex,
     once,
 )
-from search.index.edge.folder import Claims, DataFolder, User
+from search.index.edge.folder import Claims, DataFolder, User, read_owner
 from search.network.deadlines import left_of, within
 from search.settings import StorageSettings
 from search.system.forks import abandon, watch
@@ -241,6 +242,8 @@ class EdgeProcess:
             self.ended += 1  # so that whatever was open is opened anew
 
     def _start(self) -> tuple[subprocess.Popen[bytes], Connection]:
+        if User.this().is_of(read_owner(Path(self.location, "owner.json"))):
+            gc.collect()  # the one that has its engine at work there may have been dropped, and wait in a cycle to be collected
         try:
             ours, theirs = socket.socketpair()
             with ours, theirs:
