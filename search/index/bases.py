@@ -27,6 +27,9 @@ class EmbeddedIndex:
         """Settings that the open collection was made by otherwise."""
         return self._differing
 
+    def check_writable(self) -> None:
+        """Every collection of this engine is."""
+
 
 class WrappedIndex:
     """An index around another one, which answers whatever a class of this kind does not say otherwise."""
@@ -53,6 +56,10 @@ class WrappedIndex:
     def ensure(self, spec: CollectionSpec, *, create: bool, writing: bool = False) -> None:
         """Open the collection; `create` makes one that is missing, and `writing` opens one to write to."""
         self._index.ensure(spec, create=create, writing=writing)
+
+    def check_writable(self) -> None:
+        """Refuse what is never written to."""
+        self._index.check_writable()
 
     def claimed(self, attempt: Attempt = once, *, removing: bool = False) -> AbstractContextManager[Any]:
         """Be the only writer of the whole collection for the time of a context."""

@@ -193,6 +193,9 @@ class VectorIndex(Protocol):
             IndexFull: likewise, the disk has too little room to open them.
         """
 
+    def check_writable(self) -> None:
+        """Refuse what is never written to, as each write does: CollectionForeign, or IndexRejected for shard keys of others."""
+
     def claimed(self, attempt: Attempt = once, *, removing: bool = False) -> AbstractContextManager[Any]:
         """Claim the collection for the time of a context, so that no other claimant writes; IndexBusy if another one has it.
 

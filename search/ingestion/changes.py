@@ -90,6 +90,7 @@ def remove(
         IndexMismatch: it was built with another embedder.
     """
     index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
+    index.check_writable()
     with nullcontext() if dry_run else index.claimed(removing=True):
         document_ids = selection.among(index)
         for group in in_groups(document_ids, AT_ONCE):

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from search.documents import Rejection
 from search.embedding.sparse import WordsLike, words_like
-from search.errors import IndexMismatch
 from search.index.contract import CollectionSpec, Payload, Point, Record, VectorIndex, kept_if_done
 from search.ingestion.damage import Damage, compared, survey
 from search.ingestion.embedding import with_words
@@ -59,10 +58,8 @@ def copy(
     """
     with kept_if_done(target):
         exists = opened(target, spec, create=not dry_run, needed=not dry_run)
-        if exists and target.spec.layout:
-            raise IndexMismatch(
-                f"collection {target.name!r} at {target.location} was not made by this package; copy into another one"
-            )
+        if exists:
+            target.check_writable()
         if exists and source.spec.lexical != target.spec.lexical:
             words(target.spec.lexical)  # which fails now, not after the first passages
         with nullcontext() if dry_run else target.claimed():

@@ -127,6 +127,7 @@ class Ingestion:
             def begin() -> None:
                 """What is wrong with the collection shows itself now, not when the first passages are embedded."""
                 self._exists = True
+                self._index.check_writable()
                 if self._tenant is not None:
                     check_noted(self._index.name, self._index.spec, self._tenant.field)
                 if not dry_run:

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,12 +116,13 @@ def test_nothing_is_written(
 ) -> None:
     fill(client, bundled_embedder)
     with open_search(on(standin, tmp_path)) as searcher:
-        for write in (
-            lambda: searcher.ingest([Document("a", "A cat.")]),
-            lambda: searcher.delete(ids=["cats.md"]),
-            lambda: searcher.update({"a": 1}, ids=["cats.md"]),
-            searcher.reindex,
-        ):
+        writes: list[Callable[..., object]] = [
+            partial(searcher.ingest, [Document("a", "A cat.")]),
+            partial(searcher.delete, ids=["cats.md"]),
+            partial(searcher.update, {"a": 1}, ids=["cats.md"]),
+        ]
+        writes += [*(partial(one, dry_run=True) for one in writes), searcher.reindex]
+        for write in writes:
             with pytest.raises((CollectionForeign, ReindexRefused), match="not made by this package"):
                 write()
         index = searcher.opened()
@@ -250,7 +252,8 @@ def test_the_command_line_and_the_service_search_it(
     told = as_json("query", FACTS["tides"][1], *options, **where)
     assert told["hits"][0]["document_id"] == "tides.md"
     assert "10 passages, of another program: text in page_content" in search("doctor", *options, **where).stdout
-    assert "never written to" in error("ingest", tmp_path / "a.txt", *options, **where)
+    for dry_run in ([], ["--dry-run"]):
+        assert "never written to" in error("ingest", tmp_path / "a.txt", *dry_run, *options, **where)
     assert "without words to be found by" in error("query", "x", "--retrieval", "lexical", *options, **where)
 
     def nothing(_: Searcher) -> None:

@@ -3,6 +3,7 @@
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -263,3 +264,14 @@ def test_what_another_program_sharded_by_keys_is_not_copied(
         with pytest.raises(IndexRejected, match=r"is sharded by keys .sharding_method custom. of another program"):
             searcher.adopt("theirs")
         assert searcher.collections.names() == ["theirs"]
+
+
+def test_a_dry_run_over_keys_of_others_is_refused_as_well(cluster: QdrantStandIn, model_folder: Path) -> None:
+    with opened(cluster.index, model_folder, tenant_field=None) as searcher:
+        searcher.ingest(ACME)
+    cluster._spread["documents.v1"]["sharding_method"] = "custom"
+    with opened(cluster.index, model_folder, tenant_field=None) as searcher:
+        for dry_run in (True, False):
+            for write in (partial(searcher.ingest, ACME), partial(searcher.delete, ids=["acme-0"])):
+                with pytest.raises(IndexRejected, match="of another program, so that it is searched as it is"):
+                    write(dry_run=dry_run)

@@ -200,10 +200,14 @@ class QdrantIndex:
         self._open, self._opened_for = collection, spec
         self._resolved_at = time.monotonic()
 
+    def check_writable(self) -> None:
+        """Refuse what another program filled, or gave shard keys of its own."""
+        self._check_ours(self._collection)
+
     @contextlib.contextmanager
     def claimed(self, attempt: Attempt = once, *, removing: bool = False) -> Iterator[None]:
         """Be the only writer for the time of a context; see search.index.server.claims. Who removes alone takes no room."""
-        self._check_ours(self._collection)
+        self.check_writable()
         with contextlib.ExitStack() as claim:
             try:
                 claim.enter_context(self._claimed(attempt, removing=removing))
@@ -231,7 +235,7 @@ class QdrantIndex:
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points, replacing those with the same id, in requests the server takes; those that a later claim wrote stay."""
         check_points(points)
-        self._check_ours(self._collection)
+        self.check_writable()
         left = list(points)
         while left:
             batch = next(by_bytes(left, self._collection.limits.upserted, self._most_bytes))
@@ -338,8 +342,8 @@ class QdrantIndex:
 
     def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
         """Remove points by id, or all that pass a filter; those that a later claim wrote stay."""
+        self.check_writable()
         collection = self._collection
-        self._check_ours(collection)
         by_ids: PlainFilter | None = {"must": [{"has_id": [to_engine_id(one) for one in ids]}]} if ids else None
         for wanted in (by_ids, filter):
             for part in filters_of(wanted, collection.limits) if wanted is not None else []:
@@ -411,7 +415,7 @@ class QdrantIndex:
 
     def can_add_words(self) -> bool:
         """Whether the collection can be given words where it is: see search.index.server.words."""
-        self._check_ours(self._collection)
+        self.check_writable()
         with self._translated():
             return can_be_added(self._client, self.target, self._sharding)
 
@@ -419,8 +423,8 @@ class QdrantIndex:
         self, lexical: str, embed: EmbedWords, attempt: Attempt = once, on_added: Callable[[int], None] = lambda _: None
     ) -> int:
         """Give every passage its words, where it is: see search.index.server.words."""
+        self.check_writable()
         collection = self._collection
-        self._check_ours(collection)
         work = AddedWords(self._client, collection.target, collection.limits, self._claim, self._translated)
         added = work.add(lexical, embed, attempt, on_added)
         self._open = collection._replace(spec=replace(collection.spec, lexical=lexical))
