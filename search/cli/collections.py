@@ -11,6 +11,7 @@ from search.cli.options import (
     AsJson,
     Collection,
     DataDir,
+    Split,
     Tenant,
     WrongUsage,
     confirm,
@@ -187,12 +188,17 @@ def restore(
 def reindex(
     queries: Annotated[
         Path | None,
-        typer.Option(parser=path, help="Ask these of both collections, one a line.", show_default="beginnings of documents"),
+        typer.Option(
+            parser=path,
+            help="Ask these of both collections, one a line; or those of --judged, as search evaluate reads them.",
+            show_default="beginnings of documents",
+        ),
     ] = None,
     judged: Annotated[
         Path | None,
         typer.Option(parser=path, help="Decide by nDCG@10 on judgements, as search evaluate reads them.", show_default=False),
     ] = None,
+    split: Split = None,
     min_overlap: Annotated[
         float | None,
         typer.Option(
@@ -217,8 +223,10 @@ def reindex(
     Where nothing differs from the settings and nothing is damaged, nothing is copied, unless --queries or --judged ask for a
     comparison; payload indexes that are missing are made in place.
     """
-    apart = {"no_check": no_check, "judged": judged, "queries": queries, "min_overlap": min_overlap}
+    apart = {"no_check": no_check, "judged": judged, "split": split, "queries": queries, "min_overlap": min_overlap}
     _check_together(rollback=rollback, **apart, drop_unowned=drop_unowned, anew=anew)
+    if split is not None and judged is None:
+        raise WrongUsage("--split chooses among the judgements of a folder; name it with --judged")
     settings = load_settings(data_dir, collection)
     with open_search(settings) as searcher:
         if rollback:
@@ -227,8 +235,8 @@ def reindex(
         with ProgressReport("reindexing", "documents") as report:
             done = searcher.reindex(
                 check=not no_check,
-                queries=_lines(queries) if queries else [],
-                judged=_judged(judged) if judged else None,
+                queries=_lines(queries) if queries and not judged else [],
+                judged=_judged(judged, split, queries) if judged else None,
                 min_overlap=_MIN_OVERLAP if min_overlap is None else min_overlap,
                 drop_unowned=drop_unowned,
                 only_if_needed=not anew,
@@ -246,8 +254,8 @@ def reindex(
 def _check_together(**options: Any) -> None:
     """Refuse options of a reindexing that say nothing beside others: going back fills nothing, judgements decide alone."""
     given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None and value is not False]
-    checking = {"--judged", "--queries", "--min-overlap"}
-    for one, others in {"--rollback": {*given}, "--no-check": checking, "--judged": checking}.items():
+    checking = {"--judged", "--split", "--queries", "--min-overlap"}
+    for one, others in {"--rollback": {*given}, "--no-check": checking, "--judged": {"--min-overlap"}}.items():
         if one in given and (other := next((name for name in given if name in others - {one}), None)):
             raise WrongUsage(f"{one} and {other} do not go together; leave out one of them")
 
@@ -411,9 +419,9 @@ def _lines(file: Path) -> list[str]:
     return queries
 
 
-def _judged(source: Path) -> "Judged":
+def _judged(source: Path, split: str | None, queries: Path | None) -> "Judged":
     from search.evaluation.datasets import load_dataset
     from search.ingestion.judging import Judged
 
-    dataset = load_dataset(source)
+    dataset = load_dataset(source, split, queries=queries)
     return Judged(dataset.queries, dataset.qrels)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 import typer
 
 from search.cli.configurations import configurations
-from search.cli.options import AsJson, Collection, DataDir, NoRerank, Tenant, WrongUsage, load_settings, print_json, usage
+from search.cli.options import AsJson, Collection, DataDir, NoRerank, Split, Tenant, WrongUsage, load_settings, print_json, usage
 from search.cli.paths import path
 from search.cli.progress import ProgressReport
 from search.documents import Retrieval, counted
@@ -35,7 +35,6 @@ DatasetPath = Annotated[
         help='A BEIR folder, TREC judgements, or JSON lines such as {"query": "…", "relevant": ["id"]}.',
     ),
 ]
-Split = Annotated[str | None, typer.Option(help="Which judgements of a folder.", show_default="test, else dev")]
 Queries = Annotated[Path | None, typer.Option(help="The queries of a file of judgements.", parser=path, show_default=False)]
 Corpus = Annotated[
     Path | None,

@@ -34,6 +34,7 @@ RetrievalMode = Annotated[
     Retrieval | None,
     typer.Option("--retrieval", help="hybrid: by vectors and words; dense, lexical: by one of them.", show_default="hybrid"),
 ]
+Split = Annotated[str | None, typer.Option(help="Which judgements of a folder.", show_default="test, else dev")]
 NoRerank = Annotated[bool, typer.Option("--no-rerank", help="Keep retrieval order.")]
 CONFIG: ContextVar[Path | None] = ContextVar("config", default=None)  # what --config names, before the command
 

@@ -43,10 +43,13 @@ def test_a_line_says_what_is_wrong(name: str, data_dir: Path) -> None:
 
 
 def test_metadata_to_set_is_checked(data_dir: Path) -> None:
-    for content in (b'{"a": "caf\xff"}', b'{"a": "\\ud800"}', b'{"\\ud800": 1}'):
-        done = search("update", os.fsdecode(content), "a", "--json", "--data-dir", data_dir, status=1)
-        assert "Traceback" not in done.stderr
-        assert json.loads(done.stdout)["rejected"] == 1
+    half = "metadata.a holds half of a surrogate pair"
+    for content, told in (
+        (b'{"a": "caf\xff"}', half),
+        (b'{"a": "\\ud800"}', half),
+        (b'{"\\ud800": 1}', "strings that UTF-8 can store"),
+    ):
+        assert told in wrong("update", os.fsdecode(content), "a", "--data-dir", data_dir)
 
 
 WRONG = {
@@ -93,7 +96,8 @@ WRONG = {
     "--no-check and --queries do not go together": ("reindex", "--no-check", "--queries", "nothing"),
     "--no-check and --judged do not go together": ("reindex", "--no-check", "--judged", "nothing"),
     "--no-check and --min-overlap do not go together": ("reindex", "--no-check", "--min-overlap", 0),
-    "--judged and --queries do not go together": ("reindex", "--queries", "nothing", "--judged", "nothing"),
+    "--no-check and --split do not go together": ("reindex", "--no-check", "--split", "dev"),
+    "name it with --judged": ("reindex", "--split", "dev"),
     "--judged and --min-overlap do not go together": ("reindex", "--judged", "nothing", "--min-overlap", 0.5),
 }
 TYPED = [

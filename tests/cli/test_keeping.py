@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from commands import as_json, error, search, wrong
+from judged import CORPUS, write
 from standin import QdrantStandIn
 from upstream import SERVERS, Serve, everywhere, in_one_shard
 
@@ -124,6 +125,11 @@ def test_judgements_decide(engine: dict[str, Any], notes: Path, model_folder: Pa
     ):
         judged.write_text(json.dumps({"query": "What barks?", **labels}) + "\n")
         assert why in error("reindex", "--judged", judged, **engine)
+    folder = write(tmp_path / "pets", CORPUS, [{"_id": "q", "text": "What barks?"}], "q\tgone\t1\n", "train")
+    (folder / "qrels" / "hard.tsv").write_text("q\tnotes/dogs.md\t1\n")
+    assert "it has hard.tsv, train.tsv; choose by --split hard" in error("reindex", "--judged", folder, **engine)
+    for chosen in ((folder, "--split", "hard"), (folder / "qrels" / "hard.tsv", "--queries", folder / "queries.jsonl")):
+        assert as_json("reindex", "--judged", *chosen, **engine)["check"]["new_ndcg"] == 1.0
 
 
 def test_mistakes(engine: dict[str, Any], notes: Path, tmp_path: Path) -> None:
