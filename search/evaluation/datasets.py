@@ -208,13 +208,13 @@ def _read_labels(file: Path, lines: Lines) -> tuple[dict[str, str], dict[str, di
                 grades = graded
             case _:
                 raise InvalidDataset(f'{file}:{number}: "relevant" must be a list of document ids, or an object of grades by id')
-        row_id = row.get("_id", f"line {number}")
+        row_id = f"line {number}" if row.get("_id") is None else row["_id"]
         if not isinstance(row_id, str):
-            raise InvalidDataset(f"{file}:{number} has an _id that is no string")
+            raise InvalidDataset(f"{file}:{number} has an id that is neither a string nor a whole number")
         query = _name(row_id, file, number)
         _text(row["query"], file, number)
         if query in queries or row["query"] in texts:
-            what = f"_id {query!r}" if query in queries else f"query {row['query']!r}"
+            what = f"id {query!r}" if query in queries else f"query {row['query']!r}"
             message = f"{file}:{number}: the {what} is there a second time; put all that is relevant to a query into one line"
             raise InvalidDataset(message)
         texts.add(row["query"])
@@ -308,7 +308,7 @@ def _rows(file: Path, lines: Lines, fields: Sequence[str]) -> Iterator[tuple[int
             raise InvalidDataset(f"{file} cannot be read: line {number}: {error}; write one JSON object a line") from error
         if not isinstance(row, dict):
             raise InvalidDataset(f"{file}:{number} is JSON, and no object; write one object a line")
-        if "_id" not in row and "id" in row:
+        if row.get("_id") is None and "id" in row:
             row["_id"] = row["id"]
         if _is_whole(row.get("_id")):
             row["_id"] = str(row["_id"])  # as documents are ingested

@@ -54,7 +54,7 @@ def test_judgements_as_trec_has_them(tmp_path: Path) -> None:
 
 def test_lists_of_relevant_ids(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [
-        {"query": "sleeping cats", "relevant": ["cat", "dog"]},
+        {"id": None, "query": "sleeping cats", "relevant": ["cat", "dog"]},
         {"_id": "fr", "query": "France", "relevant": {"paris": 3}},
     ]
     dataset = load_dataset(lines(tmp_path / "labels.jsonl", rows))
@@ -189,7 +189,8 @@ def test_folders_that_do_not_fit_together(name: str, tmp_path: Path) -> None:
         ([{"query": "x", "relevant": {"a": 2.5}}], "jsonl:1 has the grade 2.5; grades are whole numbers up to 1,000"),
         ([{"query": "x", "relevant": {"a": float("nan")}}], "jsonl:1 has the grade nan; grades are whole"),
         ([{"query": "x", "relevant": {"a": "2"}}], 'jsonl:1: "relevant" must be'),
-        ([{"_id": 0.5, "query": "x", "relevant": ["a"]}], "jsonl:1 has an _id that is no string"),
+        ([{"_id": 0.5, "query": "x", "relevant": ["a"]}], "jsonl:1 has an id that is neither a string nor a whole number"),
+        ([{"id": 7.5, "query": "x", "relevant": ["a"]}], "jsonl:1 has an id that is neither"),
         ([{"relevant": ["a"]}], "lacks the string query"),
         ([{"query": "x"}], 'jsonl:1: "relevant" must be a list of document ids, or an object of grades by id'),
         ([{"query": "x", "relevant": [1.5]}], "jsonl:1: .relevant. must"),
@@ -197,7 +198,7 @@ def test_folders_that_do_not_fit_together(name: str, tmp_path: Path) -> None:
         ([{"query": "x", "relevant": ["a"]}, {"query": "x", "relevant": ["b"]}], "jsonl:2: the query 'x' is there a second time"),
         (
             [{"_id": "1", "query": "x", "relevant": []}, {"_id": "1", "query": "y", "relevant": []}],
-            "the _id '1' is there a second",
+            "the id '1' is there a second",
         ),
     ],
 )
