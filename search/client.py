@@ -51,7 +51,7 @@ from search.errors import (
 )
 from search.index.filters import to_plain
 from search.ingestion.report import IngestReport, OnChange, OnProgress, OnRejection, Remark
-from search.ingestion.sending import Sending
+from search.ingestion.sending import TOO_LARGE, Sending
 from search.network.addresses import checked_key, read_address, without_secrets
 from search.network.transport import Clock, by_proxy, watch_client
 from search.query.options import Choices, SearchOptions
@@ -537,8 +537,7 @@ class _Whole:
             error = _error(status, {"type": details["type"], "message": str(details["message"])}, self._retry_after_s())
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as odd:
             what = f"HTTP {status}" if not self._response.is_success else "something else than search serve does"
-            advice = "give the address that it leads to" if status in _ELSEWHERE else "is `search serve` running there?"
-            message = f"the service at {url} answered {what}: {advice}"
+            message = f"the service at {url} answered {what}: {_advice(status)}"
             retry = self._retry_after_s()
             raise ServiceOverloaded(message, retry) if status == _OVERLOADED else ServiceRefused(message, status) from odd
         raise error
@@ -551,6 +550,13 @@ class _Whole:
         except (ValueError, TypeError, OverflowError):  # neither a number nor a date, or a date without a zone
             return 1
         return max(1, math.ceil(min(seconds, _LONGEST_WAIT_S)))
+
+
+def _advice(status: int) -> str:
+    """What to do where a response is none of this service's."""
+    if status == TOO_LARGE:
+        return "send less at once, or raise what a proxy in between lets through"
+    return "give the address that it leads to" if status in _ELSEWHERE else "is `search serve` running there?"
 
 
 def _positive(name: str, value: Any) -> float:

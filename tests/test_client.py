@@ -317,6 +317,15 @@ def test_what_is_read_goes_in_whatever_cannot_be_read_and_however_many_there_are
         assert ingest(served.url).unchanged == 71
 
 
+def test_an_id_that_was_not_taken_may_come_again(settings: Settings) -> None:
+    """Whether the service rejected its document, or the request was too large for it."""
+    for limits in ({"max_body_mb": 0.02}, {"max_characters": 100}):
+        with serving(settings, **limits) as served, Client(served.url) as client:
+            report = client.ingest([Document("a", "word " * 40_000), Document("a", "Short."), Document("a", "Twice.")])
+            assert (report.added + report.unchanged, report.rejected) == (1, 2)
+            assert client.get("a").text == "Short."
+
+
 def test_both_clients_can_do_the_same() -> None:
     def methods(kind: type) -> dict[str, inspect.Signature]:
         return {name: inspect.signature(one) for name, one in vars(kind).items() if inspect.isfunction(one) and name[0] != "_"}

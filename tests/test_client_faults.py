@@ -17,6 +17,7 @@ import pytest
 from commands import error
 
 from search.client import AsyncClient, Client
+from search.documents import Document
 from search.errors import InvalidInput, InvalidSettings, SearchError, ServiceOverloaded, ServiceRefused, ServiceUnreachable
 from search.network.addresses import without_secrets
 
@@ -141,6 +142,16 @@ def test_the_key_goes_nowhere_else(status: str, kind: str) -> None:
     assert heard == []
     assert isinstance(error, ServiceRefused)
     assert f"answered HTTP {status[:3]}: give the address that it leads to" in str(error)
+
+
+@both
+def test_what_a_proxy_does_not_let_through_is_told_as_too_large(kind: str) -> None:
+    with answering(whole("413 Request Entity Too Large", b"<html>nginx</html>")) as (url, _):
+        error = asked(url, kind)
+        with Client(url) as client:
+            report = client.ingest([Document("a", "Cats."), Document("b", "Dogs.")])
+    assert str(error).endswith("answered HTTP 413: send less at once, or raise what a proxy in between lets through")
+    assert [(one.document_id, one.reason) for one in report.rejections] == [("a", str(error)), ("b", str(error))]
 
 
 def test_when_to_come_again_may_be_a_date() -> None:

@@ -14,7 +14,7 @@ from search.ingestion.report import LISTED, IngestReport, OnProgress, OnRejectio
 _DOCUMENTS = 64  # in a request …
 _CHARACTERS = 200_000  # … and of their texts: some seconds of work, in parts of which a service answers searches, too
 _PLACE = re.compile(r"documents\[(\d+)\]")  # of a document in a request
-_TOO_LARGE = 413
+TOO_LARGE = 413
 _COUNTED = ("added", "changed", "unchanged", "chunks", "reused", "tokens", "unknown", "repeated")  # by the service
 
 
@@ -51,9 +51,7 @@ class Sending:
         for rejection in report.rejections:
             place = _PLACE.fullmatch(rejection.source)
             mine = part[int(place[1])] if place and int(place[1]) < len(part) else None
-            if mine:
-                self._taken.pop(_digest(mine.id), None)
-            self._reject(Rejection.of(mine, rejection.reason) if mine else rejection)
+            self._reject(self._untaken(mine, rejection.reason) if mine else rejection)
         self._tell(part)
 
     def refuse(self, part: list[Document], error: SearchError) -> None:
@@ -62,13 +60,13 @@ class Sending:
         Raises:
             SearchError: the same, if it says something else.
         """
-        if not isinstance(error, InvalidDocument) and not (isinstance(error, ServiceRefused) and error.status == _TOO_LARGE):
+        if not isinstance(error, InvalidDocument) and not (isinstance(error, ServiceRefused) and error.status == TOO_LARGE):
             raise error
         if len(part) > 1:
             half = len(part) // 2
             self._open += [part[half:], part[:half]]
             return
-        self._reject(Rejection.of(part[0], str(error)))
+        self._reject(self._untaken(part[0], str(error)))
         self._tell(part)
 
     def report(self, *, dry_run: bool) -> IngestReport:
@@ -103,6 +101,11 @@ class Sending:
         self._taken[digest] = sys.intern(document.folder)
         self._remarks.note(document)
         return True
+
+    def _untaken(self, document: Document, reason: str) -> Rejection:
+        """Why a document was not taken, so that a later one may have its id."""
+        self._taken.pop(_digest(document.id), None)
+        return Rejection.of(document, reason)
 
     def _reject(self, rejection: Rejection) -> None:
         self._counts["rejected"] += 1
