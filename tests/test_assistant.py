@@ -19,7 +19,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from qdrant_client import QdrantClient
 from serving import Served, serving, slowed, wait_until, with_birds, with_pets
 from standin import Fault, QdrantStandIn
-from theirs import fill
+from theirs import fill, on
 
 from search.api.keys import new_key
 from search.client import Client
@@ -369,16 +369,26 @@ def test_no_tool_is_offered_that_can_never_work(
         "note: --allow-ingest gives no tool here: another program made 'theirs', which is searched and never written to\n",
     )
     assert offered("--allow-ingest", **where) == ({*READERS, "ingest"}, "")  # which makes a collection
-    monkeypatch.setattr("search.cli.serve._ASKED_S", 0.1)
-    standin.faults.append(Fault(delay_s=0.5))
-    assert offered("--allow-ingest", "--collection", "theirs", **where) == ({*READERS, "ingest"}, "")  # it may say so later
+    with monkeypatch.context() as hurried:
+        hurried.setattr("search.cli.serve._ASKED_S", 0.1)
+        standin.faults.append(Fault(delay_s=0.5))
+        assert offered("--allow-ingest", "--collection", "theirs", **where) == ({*READERS, "ingest"}, "")  # it may say so later
+    with serving(on(standin, Path(settings.data_dir))) as served:
+        tools, said = offered("--allow-ingest", "--url", served.url)
+    assert tools == READERS
+    assert "note: --allow-ingest gives no tool here: another program made the collection" in said
     with open_search(settings) as searcher:
         with_pets(searcher)
     own = ("--allow-ingest", "--data-dir", settings.data_dir)
     assert offered(*own) == ({*READERS, "ingest"}, "")
     tools, said = offered(*own, "--tenant", "acme", SEARCH_TENANT_FIELD="metadata.legs")
+    unshared = "--allow-ingest gives no tool here: collection 'documents' does not note that tenants share it"
     assert tools == READERS
-    assert "--allow-ingest gives no tool here: collection 'documents' does not note that tenants share it" in said
+    assert unshared in said
+    with serving(settings.model_copy(update={"tenant_field": "metadata.legs"})) as served:
+        tools, said = offered("--allow-ingest", "--url", served.url, "--tenant", "acme", SEARCH_TENANT_FIELD="metadata.legs")
+    assert tools == READERS
+    assert unshared in said
 
 
 def test_a_key_that_may_only_search_is_offered_no_more(settings: Settings) -> None:

@@ -19,6 +19,7 @@ import typer
 from pydantic import ValidationError
 
 from search.cli.options import AsJson, Collection, DataDir, Tenant, WrongUsage, load_settings, note_differing, print_json, usage
+from search.documents import Document
 from search.errors import (
     CollectionForeign,
     CollectionUnshared,
@@ -234,7 +235,7 @@ def mcp(
     def ask() -> None:
         with connected(timeout_s=_ASKED_S) as asked:
             if allow_ingest:
-                asked.delete(ids=["-"], dry_run=True)
+                asked.ingest([Document("-", "-")], dry_run=True)
             else:
                 asked.get("-")
 
