@@ -49,7 +49,7 @@ _MOST_COMBINATIONS = 10_000  # of conditions under min_should: the engine estima
 _LONGEST_JSON = 4_000_000  # characters
 _LONGEST_PATH = 20_000  # characters, as many as the metadata of a document may have
 _MOST_STEPS = 70  # of a path; metadata is at most 60 levels deep
-_COMPARED = 5  # whole numbers of a match
+_COMPARED = 100  # whole numbers of a match
 _SHOWN = reprlib.Repr()  # of a value, in a message
 _SHOWN.maxstring = _SHOWN.maxother = _SHOWN.maxlong = 80
 _SHOWN.maxlevel = 2

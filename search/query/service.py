@@ -195,16 +195,22 @@ class SearchService:
         if kind != "text":
             if self._passing({"must": [any_of(kind, name)]}) == 0:
                 return f"no document has a {kind} in the field {name!r} that the filter asks about; {_FOUND_BY[kind]}"
-            return next((words for number in numbers if (words := self._with_point(name, number))), "")
+            return self._with_point(name, numbers)
         for other in _FOUND_BY:
             if self._passing({"must_not": [{"is_empty": {"key": name}}, any_of(other, name)]}) == 0:
                 there = f"all that have the field {name!r} have a {other} there"
                 return f"{there}, and the filter asks for a text; write it without quotes"
         return ""
 
-    def _with_point(self, name: str, number: int) -> str:
-        alike, same = {"gte": number, "lte": number}, {"value": number}
-        if not self._passing({"must": [{"key": name, "range": alike}], "must_not": [{"key": name, "match": same}]}):
+    def _with_point(self, name: str, numbers: Sequence[int]) -> str:
+        """Which of some whole numbers a field holds as 1.0; in one count where it is none."""
+
+        def held(some: Sequence[int]) -> bool:
+            alike = [{"key": name, "range": {"gte": one, "lte": one}} for one in some]
+            return bool(self._passing({"must": [{"should": alike}], "must_not": [{"key": name, "match": {"any": [*some]}}]}))
+
+        number = next((one for one in numbers if held([one])), None) if numbers and held(numbers) else None
+        if number is None:
             return ""
         by_range = f'a range does: {{"gte": {number}, "lte": {number}}}'
         return f"the field {name!r} holds {float(number)!r}, which a match with {number} does not find; {by_range}"

@@ -162,6 +162,7 @@ def test_a_match_with_a_whole_number_that_is_there_with_a_point_is_noted(
     for field, number, match in (
         ("year", 1991, {"value": 1991}),
         ("year", 1990, {"any": [2000, 1990, 1991]}),
+        ("year", 1991, {"any": [*range(2000, 2020), 1991]}),
         ("several", 1990, {"value": 1990}),
     ):
         by_range = f'a range does: {{"gte": {number}, "lte": {number}}}'
