@@ -35,7 +35,7 @@ from search.errors import (
     ServiceOverloaded,
     TenantRequired,
 )
-from search.index.collections import Collections
+from search.index.collections import Apart, Collections
 from search.ingestion.reindexing import lead
 from search.network.deadlines import together
 from search.query.options import SearchOptions
@@ -98,7 +98,7 @@ class Service:
         self.facets = Kept(_FACETS_S)
         self.counter = counter(settings.context.tokenizer)
         self._searcher = searcher
-        self._engine: Collections | None = None  # once it is warmed up
+        self._apart: Apart | None = None  # an engine that has a process of its own, once it is warmed up
         self.health = EngineHealth(lambda: self.engine.health(settings.collection, declared_indexes(settings)), self.metrics)
         self.reachability = Reachability(lambda: self._for_nobody.search("warm up", rerank=False, limit=1), self.metrics.ready.set)
 
@@ -188,7 +188,7 @@ class Service:
     @property
     def answering(self) -> bool:
         """Whether it takes requests, and its engine answers them; without a call to the engine, which might hang."""
-        return self.ready and self.reachability.answers and not getattr(self._engine, "stuck", False)
+        return self.ready and self.reachability.answers and not (self._apart and self._apart.stuck)
 
     @property
     def _for_nobody(self) -> Searcher:
@@ -199,8 +199,8 @@ class Service:
 
     def abort(self) -> None:
         """Kill an engine that has a process of its own."""
-        if (abort := getattr(self._engine, "abort", None)) is not None:
-            abort()
+        if self._apart:
+            self._apart.abort()
 
     @property
     def engine(self) -> Collections:
@@ -241,9 +241,9 @@ class Service:
             self._for_nobody.search("warm up", rerank=answers)
         except _TOLERATED as failure:
             _log.warning("%s", failure)
-        self._engine = self._searcher.collections
-        if hasattr(self._engine, "waits"):
-            self._engine.waits = False  # for graphs, lest the next write did
+        if isinstance(self.engine, Apart):
+            self._apart = self.engine
+            self._apart.waits = False  # for graphs, lest the next write did
         self.ready = True
         self.metrics.ready.set(1)
 

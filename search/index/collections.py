@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import ValidationError
 
@@ -52,6 +52,20 @@ class HealthCheck(NamedTuple):
     ok: bool
     detail: str  # what there is, and, if it is not ok, how to mend it
     figures: Mapping[str, float] = {}  # the same in numbers
+
+
+@runtime_checkable
+class Apart(Protocol):
+    """Collections whose engine runs in a process of its own, which whoever serves them looks after."""
+
+    waits: bool  # whether `optimize` returns when the graph is built, or when that has begun
+
+    @property
+    def stuck(self) -> bool:
+        """Whether it owes an answer and has done nothing for seconds. Asked without waiting."""
+
+    def abort(self) -> None:
+        """Kill the engine now, whatever it does; a call under way fails."""
 
 
 class Collections(Protocol):
