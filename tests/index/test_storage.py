@@ -1,7 +1,9 @@
 """How a collection is kept is decided by settings, and does not change what is found."""
 
 import contextlib
+import errno
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -19,11 +21,12 @@ import pytest
 from serving import wait_until
 from standin import QdrantStandIn
 
-from search.errors import IndexFaulted, InvalidSettings
+from search.errors import IndexFaulted, IndexFull, IndexRejected, InvalidSettings
 from search.factory import build_collections
 from search.index.contract import CollectionSpec, Point, Query, VectorIndex
 from search.index.edge import building
 from search.index.edge.index import EdgeIndex
+from search.index.edge.process import EdgeProcess
 from search.settings import Settings
 
 RNG = np.random.default_rng(7)
@@ -296,6 +299,8 @@ def test_a_collection_is_built_anew_once_a_fifth_of_it_is_gone(data: Path) -> No
     assert told == [3_601]
     assert index._opened._opened is not before
     assert len(ids(index)) == 3_601
+    taken = sum(512 * file.stat().st_blocks for file in data.rglob("*"))
+    assert taken < 60_000_000  # of 140; the rest is zeros
     index.close()
 
 
@@ -318,14 +323,132 @@ def test_what_is_written_while_a_graph_is_built_is_there_afterwards(data: Path) 
     again.close()
 
 
+def test_searches_go_on_while_files_are_copied_and_whoever_writes_waits(data: Path) -> None:
+    index = opened(data)
+    index.delete(filter=of(3, 4))
+    with ThreadPoolExecutor(3) as pool:
+        with paused_builder("    shutil.copytree"):
+            index.begin()
+            optimizing, writing = pool.submit(index.optimize), pool.submit(index.upsert, small(50, 1))
+            with pytest.raises(TimeoutError):
+                writing.result(0.1)
+            assert pool.submit(index.count).result(10) == 3_600
+        writing.result(20)
+        optimizing.result(20)
+    assert len(ids(index)) == 3_650
+    index.close()
+
+
+def test_what_was_written_meanwhile_is_on_the_disk_before_the_copy_takes_its_place(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced, fsync = list[str](), os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        fsync(descriptor)
+
+    index = opened(data)
+    index.delete(filter=of(3, 4))
+    with paused_builder():
+        index.begin()
+        index.upsert(small(50, 1))
+    monkeypatch.setattr(os, "fsync", noted)
+    index.optimize()
+    assert any("shard.building" in one and one.endswith("id_tracker.mappings") for one in synced)
+    index.close()
+
+
+def test_no_room_for_what_was_written_meanwhile(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = opened(data)
+    index.delete(filter=of(3, 4))
+    with paused_builder():
+        index.begin()
+        index.upsert(small(50, 1))
+    monkeypatch.setattr("search.index.edge.index._COPIES", 10**9)
+    with pytest.raises(IndexFull):
+        index.optimize()
+    assert len(ids(index)) == 3_650
+    index.close()
+
+
+def test_a_graph_that_cannot_take_its_place_costs_nothing(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(self: building.Building) -> None:
+        self._folder.rename(building._before(self._folder))
+        raise OSError(errno.EIO, "no such luck")
+
+    index = opened(data)
+    index.delete(filter=of(3, 4))
+    with monkeypatch.context() as failing:
+        failing.setattr(building.Building, "take_place", half)
+        with pytest.raises(IndexRejected, match="no such luck"):
+            index.optimize()
+    assert len(ids(index)) == 3_600
+    index.upsert(small(50, 1))
+    index.close()
+    again = opened(data)
+    assert len(ids(again)) == 3_650
+    again.close()
+
+
+def test_what_is_closed_when_its_graph_is_built_stays_as_it_is(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Since somebody else may have the folder by now."""
+
+    def closed(self: building.Building) -> bool:
+        built = outcome(self)
+        index.close()
+        return built
+
+    index, outcome = opened(data), building.Building.outcome
+    index.delete(filter=of(3, 4))
+    index.begin()
+    monkeypatch.setattr(building.Building, "outcome", closed)
+    index._opened.end(index._check_room, wait=True)
+    assert sorted(one.name for one in (data / "collections/documents").iterdir() if one.is_dir()) == ["shard"]
+
+
+@pytest.mark.parametrize("interpreter", [None, "", "/usr/bin/uwsgi"])
+def test_where_python_is_embedded_a_graph_is_built_in_place(
+    data: Path, monkeypatch: pytest.MonkeyPatch, interpreter: str | None
+) -> None:
+    index = opened(data)
+    index.delete(filter=of(3, 4))
+    monkeypatch.setattr(sys, "executable", interpreter)
+    assert index._opened.is_due(1, 32)
+    index.optimize()
+    assert not index._opened.is_due(1, 32)
+    assert len(ids(index)) == 3_600
+    index.close()
+
+
+def test_what_builds_a_graph_may_die_in_the_child_of_a_child(data: Path) -> None:
+    process, told = EdgeProcess(data), list[int]()
+
+    def killed(passages: int) -> None:
+        assert process._child
+        assert not told
+        told.append(passages)
+        child = process._child[0].pid
+        os.kill(int(Path(f"/proc/{child}/task/{child}/children").read_text()), signal.SIGKILL)
+
+    index = process.named("documents", Settings().storage)
+    index.ensure(SMALL, create=True)
+    index.delete(filter=of(3, 4))
+    with pytest.raises(IndexFaulted, match="ended with -9"):
+        index.optimize(killed)
+    index.optimize(told.append)
+    assert told == [3_600, 3_600]
+    process.close()
+
+
 @contextlib.contextmanager
-def paused_builder() -> Iterator[Callable[[Path], bool]]:
-    """Who builds waits, once it has copied the files, until the context ends; gives what tells whether it has."""
+def paused_builder(at: str = "    shard = edge.") -> Iterator[Callable[[Path], bool]]:
+    """Who builds waits, by default once it has copied the files, until the context ends; gives what tells whether it has."""
     program = building._PROGRAM.read_text()
     with tempfile.TemporaryDirectory() as folder:
         slow, pause = Path(folder, "builder.py"), Path(folder, "pause")
         waits = f"    while Path({str(pause)!r}).exists(): __import__('time').sleep(0.01)\n"
-        marked = program.replace("    shard = edge.", f"{waits}    shard = edge.")
+        marked = program.replace(at, waits + at)
         assert marked != program
         slow.write_text(marked)
         pause.touch()
@@ -342,7 +465,7 @@ def test_what_builds_a_graph_may_die(data: Path) -> None:
         assert index._opened._building
         index._opened._building._process.kill()
         with pytest.raises(IndexFaulted, match=r"could not be built \(its process ended with -9\); what was written stays"):
-            index._opened.end(wait=True)
+            index._opened.end(index._check_room, wait=True)
     assert sorted(one.name for one in (data / "collections/documents").iterdir() if one.is_dir()) == ["shard"]
     index.optimize()
     assert len(ids(index)) == 3_600
@@ -362,7 +485,7 @@ def test_closing_gives_up_what_is_being_built(data: Path) -> None:
 
 
 def test_what_builds_a_graph_ends_with_its_parent(data: Path) -> None:
-    """Though the engine lets no Python run in it."""
+    """Though the engine lets no Python run in it, and the parent has forked."""
     with paused_builder():
         script = f"""
 import os, signal, sys
@@ -371,12 +494,19 @@ from search.index.edge import building
 building._PROGRAM = Path({str(building._PROGRAM)!r})
 one = building.Building(Path({str(data)!r}, "collections/documents/shard"))
 one.copied()
-print(one._process.pid, flush=True)
+if (fork := os.fork()) == 0:
+    os.closerange(1, 3)
+    signal.pause()
+print(one._process.pid, fork, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-        stat = Path(f"/proc/{int(done.stdout)}/stat")
-        wait_until(lambda: not stat.exists() or "Z" in stat.read_text().split(), 20)
+        builder, fork = map(int, done.stdout.split())
+        stat = Path(f"/proc/{builder}/stat")
+        try:
+            wait_until(lambda: not stat.exists() or "Z" in stat.read_text().split(), 20)
+        finally:
+            os.kill(fork, signal.SIGKILL)
     index = opened(data)
     assert not list(data.rglob("shard.building*"))
     assert len(ids(index)) == 6_000

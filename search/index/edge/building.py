@@ -14,11 +14,14 @@ import secrets
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 from search.errors import IndexFaulted, IndexFull
+from search.index.edge.builder import sync
 from search.system.files import is_full
+from search.system.forks import watch
 
 _PROGRAM = Path(__file__).with_name("builder.py")
 _COPY = ".building."
@@ -38,11 +41,14 @@ class Building:
             message = f"the process that builds the graph of {folder.parent} cannot be started: {error}; {_AGAIN}"
             raise IndexFaulted(message) from error
         self._said: Any = None
+        self._hearing = threading.Lock()  # whoever writes and whoever waits for the end hear the first word
+        watch(self)
 
     def copied(self) -> None:
         """Wait until the folder may be written to again."""
-        if self._said is None:
-            self._said = self._hear()
+        with self._hearing:
+            if self._said is None:
+                self._said = self._hear()
 
     @property
     def ended(self) -> bool:
@@ -70,8 +76,12 @@ class Building:
         message = f"the graph of {self._folder.parent} could not be built ({why}); {_AGAIN}"
         raise (IndexFull if is_full(RuntimeError(why)) else IndexFaulted)(message)
 
+    def sync(self) -> None:
+        """Have the copy on the disk, to which something was written after it was built."""
+        sync(self.copy)
+
     def take_place(self) -> None:
-        """Put what was built in the place of the folder, which nobody has open."""
+        """Put what was built in the place of the folder, which nobody has open; `settle` sees to it if that is cut short."""
         before = _before(self._folder)
         shutil.rmtree(before, ignore_errors=True)
         self._folder.rename(before)
@@ -92,11 +102,22 @@ class Building:
         shutil.rmtree(self.copy, ignore_errors=True)
 
     def _hear(self) -> Any:
-        line = self._process.stdout.readline() if self._process.stdout else b""
-        return json.loads(line) if line.endswith(b"\n") else {}
+        with contextlib.suppress(ValueError):  # it ended in the middle of a line, or another thread gave it up
+            return json.loads(self._process.stdout.readline() if self._process.stdout else b"")
+        return {}
+
+    def after_fork(self) -> None:
+        """It ends when nobody holds the near end of its input, which a forked child may do for longer than its parent."""
+        if self._process.stdin and not self._process.stdin.closed:
+            os.close(self._process.stdin.fileno())
 
 
 _AGAIN = "what was written stays and is searched without it, and the next ingestion builds it"
+
+
+def can_be_beside() -> bool:
+    """Whether Python can be started: what embeds it, such as uWSGI, or is frozen, gives its own name in place of that, or none."""
+    return "py" in Path(sys.executable or "").name and not hasattr(sys, "frozen")
 
 
 def settle(folder: Path) -> None:

@@ -152,13 +152,14 @@ class EdgeIndex(EmbeddedIndex, WordsAsMade):
         """Write points, replacing those with the same id; now and then a graph begins to be built beside."""
         self.write(points)
         if self.is_ahead():
-            self._opened.end(wait=True)
+            self._opened.end(self._check_room, wait=True)
 
     def write(self, points: Sequence[Point]) -> None:
         """As `upsert`, for those who look whether it `is_ahead`."""
         check_points(points)
-        self._check_room(sum(4 * point.vector.size + _words(point) + _size(point.payload) for point in points))
-        self._opened.update(edge.UpdateOperation.upsert_points([to_point(point) for point in points]), len(points))
+        size = sum(4 * point.vector.size + _words(point) + _size(point.payload) for point in points)
+        self._check_room(size)
+        self._opened.update(edge.UpdateOperation.upsert_points([to_point(point) for point in points]), len(points), size)
         self._made_here = False
         self.look_after()
         if self._opened.written >= _OPTIMIZED_EVERY:
@@ -172,12 +173,18 @@ class EdgeIndex(EmbeddedIndex, WordsAsMade):
         """Whether a graph is being built."""
         return self._shard is not None and self._shard.building
 
+    def must_wait(self) -> bool:
+        """Whether a graph is being built; raises why the last one could not be."""
+        if self._opened.failure is not None:
+            raise self._opened.failure.with_traceback(None)
+        return self.is_building()
+
     def look_after(self) -> None:
         """Search by the graph that was being built, if it is finished; one that failed is tried again later."""
         if self._shard is None or not self._shard.building:
             return
         try:
-            self._shard.end(wait=False)
+            self._shard.end(self._check_room, wait=False)
             if self._wanted and not self._shard.building:
                 self.begin()
         except IndexFailure as failure:
@@ -261,7 +268,7 @@ class EdgeIndex(EmbeddedIndex, WordsAsMade):
         while (building := self.begin()) is not None:  # again, where one was under way and much was written since
             if on_build:
                 on_build(building)
-            self._opened.end(wait=True)
+            self._opened.end(self._check_room, wait=True)
 
     def begin(self) -> int | None:
         """As `optimize`, without waiting for it: of how many passages a graph is being built; None if it gains nothing."""

@@ -361,7 +361,7 @@ class _Index(EmbeddedIndex, WordsAsMade):
         while (building := self._call("begin")) is not None and self._process.waits:
             if on_build:
                 on_build(building)
-            while self._call("is_building"):
+            while self._call("must_wait"):
                 time.sleep(_LOOKED_AT_EVERY_S)
 
     def discard(self) -> None:
@@ -426,7 +426,7 @@ class _Child:
                 records = self._open[ticket].scroll(filter, fields, vectors=vectors, start=start)
                 page = list(itertools.islice(records, _PAGE + 1))
                 return page[:_PAGE], page[_PAGE].id if len(page) > _PAGE else None
-            case "write" | "query" | "count" | "begin" | "is_ahead" | "is_building" | "discard", (ticket, *rest):
+            case "write" | "query" | "count" | "begin" | "is_ahead" | "must_wait" | "discard", (ticket, *rest):
                 return getattr(self._open[ticket], name)(*rest)
             case _:
                 raise ValueError("there is no such call")

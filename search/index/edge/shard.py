@@ -10,7 +10,7 @@ from pathlib import Path
 import qdrant_edge as edge
 
 from search.errors import IndexCorrupt, IndexFailure, IndexFull, IndexRejected
-from search.index.edge.building import Building
+from search.index.edge.building import Building, can_be_beside, settle
 from search.index.edge.conversion import GRAPH_FROM_BYTES
 from search.system.files import is_full, lack_of_room
 
@@ -23,41 +23,49 @@ class OpenShard:
 
     def __init__(self, folder: Path, opened: edge.EdgeShard) -> None:
         self._folder = folder
-        self._opened = opened
+        self._opened: edge.EdgeShard | None = opened  # None where another one takes its place, until somebody needs it
         self._turn = threading.Lock()
         self._tending = threading.Lock()  # held by whoever begins a building, waits for it or takes it
         self._building: Building | None = None
-        self._since: list[tuple[edge.UpdateOperation, int]] = []  # what was written since it began, with the number of points
+        self._since: list[edge.UpdateOperation] = []  # what was written since it began
+        self.ahead = self._bytes = 0  # points, and about how many bytes that is
         self._in_vain = False  # the last one, in which there was nothing to do
+        self.failure: IndexFailure | None = None  # of the last one
         self.written = self.removed = 0  # points, since the last one began
+        self._removed_before = 0
 
     @contextlib.contextmanager
     def use(self) -> Iterator[edge.EdgeShard]:
         """The engine's own object, for one call that writes nothing."""
         with self._turn, translated():
-            yield self._opened
+            yield self._open()
 
-    def update(self, operation: edge.UpdateOperation, points: int = 0) -> None:
-        """Write; how many points, if any."""
-        with self._turn, translated():
-            if self._building is not None:
+    def _open(self) -> edge.EdgeShard:
+        if self._opened is None:
+            settle(self._folder)
+            self._opened = edge.EdgeShard.load(str(self._folder))
+        return self._opened
+
+    def update(self, operation: edge.UpdateOperation, points: int = 0, size: int = 0) -> None:
+        """Write; how many points, if any, and about how many bytes."""
+        if (building := self._building) is not None:
+            building.copied()  # searches go on
+        with self.use() as opened:
+            if self._building is not None:  # which may have begun just now
                 self._building.copied()
-            before = self._opened.info().points_count
-            self._opened.update(operation)
-            self.written += points
-            self.removed += max(0, before + points - self._opened.info().points_count)
+            before = opened.info().points_count
+            opened.update(operation)
             if self._building is not None:
-                self._since.append((operation, points))
+                self._since.append(operation)
+                self.ahead += points
+                self._bytes += size
+            self.written += points
+            self.removed += max(0, before + points - opened.info().points_count)
 
     @property
     def building(self) -> bool:
         """Whether a graph is being built."""
         return self._building is not None
-
-    @property
-    def ahead(self) -> int:
-        """Points that were written since the graph that is being built was begun."""
-        return sum(points for _, points in self._since)
 
     def is_due(self, per_point: int, bytes_each: int) -> bool:
         """Whether the engine would find something to do that is worth it: enough vectors without a graph, or enough removed ones.
@@ -78,13 +86,21 @@ class OpenShard:
         with self._tending:
             if self._building is None:
                 check()
-                with self._turn, translated():
-                    self._opened.flush()
-                    self._building, self._since = Building(self._folder), []
-                self.written = self.removed = 0
+                with self.use() as opened:
+                    self.failure = None
+                    opened.flush()
+                    if can_be_beside():
+                        self._building = Building(self._folder)
+                    else:
+                        self._in_vain = not opened.optimize()
+                        self._opened = None
+                        opened.close()
+                self.written, self.removed, self._removed_before = 0, 0, self.removed
 
-    def end(self, *, wait: bool) -> None:
+    def end(self, check: Callable[[int], object], *, wait: bool) -> None:
         """Search by what was built, once it is; with `wait` wait for it. For errors see `Building.outcome`.
+
+        `check` raises where there is no room for so many bytes, which were written since it began, once more.
 
         Of every point written since it was opened the engine keeps the entries of payload indexes in memory, about a kilobyte,
         though by now they stand in the segments' files. It frees them now.
@@ -98,12 +114,17 @@ class OpenShard:
             try:
                 self._in_vain = not building.outcome()
                 with self._turn, translated():
-                    if not self._in_vain:
+                    if not self._in_vain and self._building is building:  # else it was closed meanwhile
+                        check(self._bytes)
                         self._take(building)
+            except IndexFailure as failure:
+                self.failure = failure
+                self.removed += self._removed_before
+                raise
             finally:
                 with self._turn:
                     building.stop()
-                    self._building, self._since = None, []
+                    self._forget()
         finally:
             self._tending.release()
         with contextlib.suppress(OSError, AttributeError):  # only where the C library is GNU's
@@ -112,20 +133,28 @@ class OpenShard:
     def _take(self, building: Building) -> None:
         if self._since:  # before it takes the place: killed in between, nothing that was acknowledged is lost
             built = edge.EdgeShard.load(str(building.copy))
-            for operation, _ in self._since:
+            for operation in self._since:
                 built.update(operation)
             built.close()
-        self._opened.close()
+            building.sync()
+        if self._opened is not None:
+            opened, self._opened = self._opened, None
+            opened.close()
         building.take_place()
-        self._opened = edge.EdgeShard.load(str(self._folder))
+        self._open()
+
+    def _forget(self) -> None:
+        self._building, self._since = None, []
+        self.ahead = self._bytes = 0
 
     def close(self) -> None:
         """Write everything down and close the files; what is being built is given up."""
-        with self.use() as opened:
+        with self._turn, translated():
             if self._building is not None:
                 self._building.stop()
-                self._building = None
-            opened.close()
+                self._forget()
+            if self._opened is not None:
+                self._opened.close()
 
 
 def room_to_open(folder: Path, *, payload_on_disk: bool) -> int:
