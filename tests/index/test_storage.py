@@ -425,11 +425,9 @@ def test_what_builds_a_graph_may_die_in_the_child_of_a_child(data: Path) -> None
     process, told = EdgeProcess(data), list[int]()
 
     def killed(passages: int) -> None:
-        assert process._child
         assert not told
         told.append(passages)
-        child = process._child[0].pid
-        os.kill(int(Path(f"/proc/{child}/task/{child}/children").read_text()), signal.SIGKILL)
+        os.kill(builder_of(process), signal.SIGKILL)
 
     index = process.named("documents", Settings().storage)
     index.ensure(SMALL, create=True)
@@ -439,6 +437,39 @@ def test_what_builds_a_graph_may_die_in_the_child_of_a_child(data: Path) -> None
     index.optimize(told.append)
     assert told == [3_600, 3_600]
     process.close()
+
+
+def test_others_have_their_turn_with_the_child_while_files_are_copied(data: Path) -> None:
+    process = EdgeProcess(data)
+    index = process.named("documents", Settings().storage)
+    index.ensure(SMALL, create=True)
+    index.delete(filter=of(3, 4))
+    stopped = list[int]()
+
+    def stop(_: int) -> None:
+        stopped.append(builder_of(process))
+        os.kill(stopped[0], signal.SIGSTOP)
+
+    with ThreadPoolExecutor(3) as pool:
+        optimizing = pool.submit(index.optimize, stop)
+        wait_until(lambda: bool(stopped), 20)
+        writing = pool.submit(index.upsert, small(50, 1))
+        try:
+            with pytest.raises(TimeoutError):
+                writing.result(0.1)
+            assert pool.submit(index.count).result(10) == 3_600
+        finally:
+            os.kill(stopped[0], signal.SIGCONT)
+        writing.result(20)
+        optimizing.result(20)
+    assert index.count() == 3_650
+    process.close()
+
+
+def builder_of(process: EdgeProcess) -> int:
+    assert process._child
+    child = process._child[0].pid
+    return int(Path(f"/proc/{child}/task/{child}/children").read_text())
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,12 @@ class Building:
         with self._hearing:
             if self._said is None:
                 self._said = self._hear()
+
+    @property
+    def copying(self) -> bool:
+        """Whether `copied` would wait."""
+        stdout = self._process.stdout
+        return self._said is None and stdout is not None and not wait([stdout.fileno()], 0)
 
     @property
     def ended(self) -> bool:

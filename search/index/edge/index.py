@@ -151,11 +151,11 @@ class EdgeIndex(EmbeddedIndex, WordsAsMade):
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points, replacing those with the same id; now and then a graph begins to be built beside."""
         self.write(points)
-        if self.is_ahead():
+        if self._opened.ahead >= _OPTIMIZED_EVERY:
             self._opened.end(self._check_room, wait=True)
 
     def write(self, points: Sequence[Point]) -> None:
-        """As `upsert`, for those who look whether it `is_ahead`."""
+        """As `upsert`, for those who look whether they `must_hold_off`."""
         check_points(points)
         size = sum(4 * point.vector.size + _words(point) + _size(point.payload) for point in points)
         self._check_room(size)
@@ -165,9 +165,9 @@ class EdgeIndex(EmbeddedIndex, WordsAsMade):
         if self._opened.written >= _OPTIMIZED_EVERY:
             self._opened.begin(self._check_building)
 
-    def is_ahead(self) -> bool:
-        """Whether so much was written since a graph was begun that whoever writes should wait for it: it is kept in memory."""
-        return self._opened.ahead >= _OPTIMIZED_EVERY
+    def must_hold_off(self) -> bool:
+        """Whether whoever writes should wait: while files are copied, and when so much was written since that it fills memory."""
+        return self._opened.copying or self._opened.ahead >= _OPTIMIZED_EVERY
 
     def is_building(self) -> bool:
         """Whether a graph is being built."""

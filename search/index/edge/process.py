@@ -328,9 +328,8 @@ class _Index(EmbeddedIndex, WordsAsMade):
         return self._process.claims.of(self.target)
 
     def upsert(self, points: Sequence[Point]) -> None:
+        self._hold_off()
         self._call("write", list(points))
-        while self._call("is_ahead"):
-            time.sleep(_LOOKED_AT_EVERY_S)
 
     def query(self, query: Query, limit: int) -> Matches:
         with within(query.timeout_s):
@@ -338,6 +337,7 @@ class _Index(EmbeddedIndex, WordsAsMade):
         return found
 
     def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
+        self._hold_off()
         self._call("delete", list(ids), filter)
 
     def scroll(
@@ -385,6 +385,10 @@ class _Index(EmbeddedIndex, WordsAsMade):
         self.location, self._spec, self._differing = opened
         self._keeps_folder, self._opened_after = False, self._process.ended
 
+    def _hold_off(self) -> None:
+        while self._call("must_hold_off"):  # others have their turn
+            time.sleep(_LOOKED_AT_EVERY_S)
+
     def _call(self, method: str, *arguments: Any) -> Any:
         with self._process.turn(_SHORT_S if method in _SHORT else None):
             spec = self.spec
@@ -426,7 +430,7 @@ class _Child:
                 records = self._open[ticket].scroll(filter, fields, vectors=vectors, start=start)
                 page = list(itertools.islice(records, _PAGE + 1))
                 return page[:_PAGE], page[_PAGE].id if len(page) > _PAGE else None
-            case "write" | "query" | "count" | "begin" | "is_ahead" | "must_wait" | "discard", (ticket, *rest):
+            case "write" | "query" | "count" | "begin" | "must_hold_off" | "must_wait" | "discard", (ticket, *rest):
                 return getattr(self._open[ticket], name)(*rest)
             case _:
                 raise ValueError("there is no such call")

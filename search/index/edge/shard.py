@@ -67,6 +67,11 @@ class OpenShard:
         """Whether a graph is being built."""
         return self._building is not None
 
+    @property
+    def copying(self) -> bool:
+        """Whether what writes would wait, since files are copied of which a graph is to be built."""
+        return self._building is not None and self._building.copying
+
     def is_due(self, per_point: int, bytes_each: int) -> bool:
         """Whether the engine would find something to do that is worth it: enough vectors without a graph, or enough removed ones.
 
