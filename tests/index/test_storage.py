@@ -510,6 +510,7 @@ def test_closing_gives_up_what_is_being_built(data: Path) -> None:
         index.begin()
         assert index._opened._building
         process = index._opened._building._process
+        assert os.getpgid(process.pid) == process.pid  # so Ctrl-C is not for it
         index.close()
         assert process.returncode == -signal.SIGKILL
     assert not list(data.rglob("shard.building*"))

@@ -37,7 +37,12 @@ class Building:
         self.copy = folder.with_name(f"{folder.name}{_COPY}{secrets.token_hex(4)}")
         command = [sys.executable, "-P", str(_PROGRAM), str(folder), str(self.copy), json.dumps(sys.path)]
         try:
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603  # our own
+            self._process = subprocess.Popen(  # noqa: S603  # our own
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C would reach it before it can ignore that
+            )
         except OSError as error:  # no descriptors, no memory, no interpreter
             message = f"the process that builds the graph of {folder.parent} cannot be started: {error}; {_AGAIN}"
             raise IndexFaulted(message) from error
