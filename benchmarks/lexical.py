@@ -94,8 +94,7 @@ def main() -> None:
         for at in range(0, POINTS, BLOCK):
             for kind, index in open_.items():
                 writing[kind].append(seconds(partial(_write, index, points[at : at + BLOCK])))
-            if at + BLOCK == POINTS:
-                for kind, index in open_.items():
+                if at + BLOCK == POINTS:  # at once, since the graph is built beside, and would take the other one's time
                     writing[kind].append(seconds(index.optimize))
         asking: dict[str, list[float]] = {kind: [] for kind in kinds}
         for vector, query in zip(unit_rows(ROUNDS * len(queries), embedder.dimension, 1), ROUNDS * queries, strict=True):
