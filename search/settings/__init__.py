@@ -42,7 +42,7 @@ from pydantic_settings import (
 from search.documents import Retrieval, encodable
 from search.errors import InvalidSettings
 from search.settings.files import SettingsFile, check_consent, settings_files
-from search.settings.problems import VARIABLE, Place, problems
+from search.settings.problems import Place, problems
 from search.settings.sections import (
     ActiveDevice,
     CausalSettings,
@@ -274,13 +274,14 @@ class Settings(BaseSettings):
     @classmethod
     def _places(cls, values: dict[str, Any]) -> list[Place]:
         """What says what, for messages, strongest first."""
-        environment = _Environment(cls)()
+        source = _Environment(cls)
+        environment = source()
         files = _files(values.get("config") or environment.get("config"))
         said = [_DotEnv(cls, files[0])(), *(one.table() for one in files[1:])]
         return [
-            (values, ""),
-            (environment, f"the environment, {VARIABLE}"),
-            *zip(said, (str(one.path) for one in files), strict=True),
+            Place(values, ""),
+            Place(environment, "the environment", {name.upper() for name in source.env_vars}),
+            *(Place(table, str(one.path)) for table, one in zip(said, files, strict=True)),
         ]
 
     @classmethod

@@ -1,18 +1,22 @@
 """What is wrong with settings? In words: the setting by its name, where it was said, and what was likely meant."""
 
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, get_args, get_origin
+from typing import Any, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from search.settings.files import MISSING, value_of
 
-Place = tuple[Mapping[str, Any], str]  # what a source of settings says, and how messages call it
-VARIABLE = "SEARCH_…"  # stands in that for the variable
+
+class Place(NamedTuple):
+    """What says settings."""
+
+    said: Mapping[str, Any]
+    called: str  # in messages
+    variables: Collection[str] | None = None  # by which it says them; None for a file and for arguments
 
 
 def problems(error: ValidationError, root: type[BaseModel], places: Sequence[Place] = (), within: tuple[str, ...] = ()) -> str:
@@ -27,8 +31,10 @@ def problems(error: ValidationError, root: type[BaseModel], places: Sequence[Pla
 def place_of(name: Sequence[str], places: Sequence[Place]) -> str | None:
     """Which of some places says a setting, with the variable that says it, by itself or with others; None if none does."""
     names = [f"SEARCH_{'__'.join(name[:end])}".upper() for end in range(len(name), 0, -1)]
-    variable = next((one for one in names if os.environ.get(one)), "".join(names[:1]))
-    return next((place.replace(VARIABLE, variable) for said, place in places if value_of(said, name) is not MISSING), None)
+    for said, called, variables in places:
+        if value_of(said, name) is not MISSING:
+            return called if variables is None else f"{called}, {next((one for one in names if one in variables), names[0])}"
+    return None
 
 
 @dataclass(frozen=True)
