@@ -126,6 +126,7 @@ def test_an_engine_that_is_killed_in_the_middle_costs_the_requests_of_that_momen
         coming = pool.submit(lambda: asyncio.run(arrivals(served.url, 25, 4, {**ASK, "rerank": False})))
         for _ in range(3):
             time.sleep(0.8)
+            wait_until(lambda: process._child, 10)
             os.kill(process._child[0].pid, signal.SIGKILL)
         statuses = [answer.status for answer in coming.result()]
     assert set(statuses) <= {200, 503}

@@ -242,7 +242,7 @@ class EdgeProcess:
             self.ended += 1  # so that whatever was open is opened anew
 
     def _start(self) -> tuple[subprocess.Popen[bytes], Connection]:
-        if User.this().is_of(read_owner(Path(self.location, "owner.json"))):
+        if not self.ended and User.this().is_of(read_owner(Path(self.location, "owner.json"))):
             gc.collect()  # the one that has its engine at work there may have been dropped, and wait in a cycle to be collected
         try:
             ours, theirs = socket.socketpair()
