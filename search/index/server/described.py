@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from qdrant_client import QdrantClient, models
@@ -41,26 +42,33 @@ class Described(NamedTuple):
         return self.layout.vector or None if self.layout else None
 
 
+@dataclass(frozen=True)
+class Access:
+    """One name at a server: how it is asked there, and what whoever asks has settings for.
+
+    Attributes:
+        client: reaches the server.
+        name: of a collection, or an alias of it.
+        location: of the server, for people.
+        translated: stands around requests; with `foreign=True` around those to what another program filled.
+        storage: how a collection that is made stores its points.
+        sharding: over how many machines.
+    """
+
+    client: QdrantClient
+    name: str
+    location: str
+    translated: Callable[..., AbstractContextManager[None]]
+    storage: StorageSettings
+    sharding: Sharding
+
+
 class Describer:
     """Looks at the collections that one name leads to."""
 
-    def __init__(
-        self,
-        client: QdrantClient,
-        name: str,
-        location: str,
-        translated: Callable[..., AbstractContextManager[None]],
-        storage: StorageSettings,
-        sharding: Sharding,
-        chosen: LayoutSettings,
-    ) -> None:
-        """Keep what whoever asks has settings for; `chosen` are the collection's own, `translated` stands around requests."""
-        self._client = client
-        self._name = name
-        self._location = location
-        self._translated = translated
-        self._storage = storage
-        self._sharding = sharding
+    def __init__(self, access: Access, chosen: LayoutSettings) -> None:
+        """`chosen` says where passages lie, if another program filled the collection."""
+        self._access = access
         self._chosen = chosen
         self._found_last: tuple[str, Wanted, CollectionSpec, Layout] | None = None  # of another program's collection …
         self._found_at = -math.inf  # … and when
@@ -71,22 +79,23 @@ class Describer:
         Raises:
             IndexMismatch: another program filled it in a way that cannot be searched.
         """
-        with self._translated():
-            info = self._client.get_collection(target)
+        access = self._access
+        with access.translated():
+            info = access.client.get_collection(target)
         config = info.config
         spec, layout = spec_of(config), None
         if spec is None:
-            wanted = Wanted(self._chosen, section_of(self._name), dimension, noted_layout)
+            wanted = Wanted(self._chosen, section_of(access.name), dimension, noted_layout)
             spec, layout = self._found(target, config, wanted, anew=anew)
         storage, quantization = noted(config, "storage"), quantization_of(config)
-        made = storage.get("quantization") or "none" if self._location == IN_MEMORY else quantization  # there it is of no effect
-        differing = () if layout else made_otherwise(self._storage, made, storage) + spread_otherwise(self._sharding, config)
+        made = storage.get("quantization") or "none" if access.location == IN_MEMORY else quantization  # there it is of no effect
+        differing = () if layout else made_otherwise(access.storage, made, storage) + spread_otherwise(access.sharding, config)
         keys = shard_keys(config, spec.tenant)
         return Described(
             target,
             spec,
             limits_of(config),
-            as_made(self._storage, quantization, storage),
+            as_made(access.storage, quantization, storage),
             layout,
             indexed_of(info),
             keys,
@@ -100,10 +109,10 @@ class Describer:
         if last is not None and last[:2] == (target, wanted) and time.monotonic() < self._found_at + _FOUND_FOR_S:
             return last[2:]
         try:
-            with self._translated(foreign=True):
-                spec, layout = spec_and_layout(self._client, target, config, wanted)
+            with self._access.translated(foreign=True):
+                spec, layout = spec_and_layout(self._access.client, target, config, wanted)
         except IndexMismatch as error:
-            raise IndexMismatch(not_ours(self._name, self._location, str(error))) from error
+            raise IndexMismatch(not_ours(self._access.name, self._access.location, str(error))) from error
         self._found_last, self._found_at = (target, wanted, spec, layout), time.monotonic()
         return spec, layout
 

@@ -54,7 +54,7 @@ from search.index.server.conversion import (
     to_sparse,
 )
 from search.index.server.creation import Creation
-from search.index.server.described import Described, Describer, indexed_of, not_ours
+from search.index.server.described import Access, Described, Describer, indexed_of, not_ours
 from search.index.server.errors import too_large, translated
 from search.index.server.foreign import beginning, named
 from search.index.server.limits import (
@@ -127,9 +127,9 @@ class QdrantIndex:
         self._purpose = purpose
         self._sharding = sharding
         self._named = Name(client, name, self._translated)
-        known = client, name, self.location, self._translated, storage, sharding
-        self._describer = Describer(*known, layout or LayoutSettings())
-        self._creation = Creation(*known, like, like_layout or LayoutSettings())
+        access = Access(client, name, self.location, self._translated, storage, sharding)
+        self._describer = Describer(access, layout or LayoutSettings())
+        self._creation = Creation(access, like, like_layout or LayoutSettings())
         self._claim = Claim(client, self._translated)
         self._open: Described | None = None  # what the name leads to, once it is open
         self._opened_for: CollectionSpec | None = None
