@@ -42,7 +42,7 @@ from pydantic_settings import (
 from search.documents import Retrieval, encodable
 from search.errors import InvalidSettings
 from search.settings.files import SettingsFile, check_consent, settings_files
-from search.settings.problems import Place, problems
+from search.settings.problems import Place, of_chosen_kinds, problems
 from search.settings.sections import (
     ActiveDevice,
     CausalSettings,
@@ -298,13 +298,15 @@ class Settings(BaseSettings):
         files = _files(init_settings().get("config") or environment().get("config"))
         tables = [InitSettingsSource(settings_cls, one.table()) for one in files[1:]]
         sources = (init_settings, environment, _DotEnv(settings_cls, files[0]), *tables)
-        check_consent([(source(), file) for source, file in zip(sources, [None, None, *files], strict=True)])
-        return sources
+        said = [source() for source in sources]
+        check_consent(list(zip(said, [None, None, *files], strict=True)))
+        kept = zip(sources, said, of_chosen_kinds(settings_cls, said), strict=True)
+        return tuple(source if own == left else InitSettingsSource(settings_cls, left) for source, own, left in kept)
 
 
 def files_read(settings: Settings) -> list[SettingsFile]:
     """The files that settings as these are read from here, of those that are there."""
-    return [file for file in _files(settings.config) if file.path.is_file()]
+    return [file for file in _files(settings.config) if file.is_there()]
 
 
 def _files(named: Any) -> list[SettingsFile]:

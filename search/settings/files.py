@@ -60,6 +60,13 @@ class SettingsFile:
             message = f"the settings in {self.path} are not UTF-8 at byte {error.start + 1}; convert the file"
             raise InvalidSettings(message) from error
 
+    def is_there(self) -> bool:
+        """Whether there is such a file. In a working folder that this user may not enter, as root's, nobody looks for settings."""
+        try:
+            return not self.path.is_dir() and self.path.exists()
+        except PermissionError:
+            return self.path.is_absolute()
+
     def table(self) -> dict[str, Any]:
         """What a TOML file says; InvalidSettings as by `text`, or if it is not TOML."""
         try:
@@ -76,9 +83,9 @@ class SettingsFile:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError:
-            if self.path.is_dir():
-                return None
-            raise
+            if self.required or self.is_there():
+                raise
+            return None
         if len(data) > _LARGEST:
             raise InvalidSettings(f"the settings in {self.path} cannot be read: it is longer than a megabyte")
         return data

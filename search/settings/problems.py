@@ -124,6 +124,31 @@ def _holds_several(field: FieldInfo) -> bool:
     return any(get_origin(one) in {dict, frozenset, tuple} for one in (field.annotation, *get_args(field.annotation)))
 
 
+def of_chosen_kinds(root: type[BaseModel], said: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What sources say, strongest first, without names that other kinds of a section have than the one a stronger source chose."""
+    kept = [dict(one) for one in said]
+    for section, setting in root.model_fields.items():
+        if not isinstance(setting.discriminator, str):
+            continue
+        kinds = {
+            str(model.model_fields[setting.discriminator].default): model.model_fields for model in models_in(setting.annotation)
+        }
+        chosen: Mapping[str, FieldInfo] | None = None
+        for one in kept:
+            own = one.get(section)
+            if not isinstance(own, Mapping):
+                continue
+            if chosen is not None:
+                own = one[section] = {name: value for name, value in own.items() if name in chosen or not _is_of_any(name, kinds)}
+            else:
+                chosen = kinds.get(str(own.get(setting.discriminator)))
+    return kept
+
+
+def _is_of_any(name: str, kinds: Mapping[str, Mapping[str, FieldInfo]]) -> bool:
+    return any(name in names for names in kinds.values())
+
+
 def models_in(annotation: Any) -> Iterable[type[BaseModel]]:
     """The sections that a setting of a type may be."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

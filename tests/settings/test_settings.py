@@ -351,6 +351,47 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
         Settings()
 
 
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root becomes somebody else")
+def test_a_working_folder_that_may_not_be_entered_has_no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/nowhere")
+    write_toml(tmp_path / "search.toml", "limit = 3")
+    tmp_path.chmod(0o700)
+    os.seteuid(65534)
+    try:
+        assert (Settings().limit, files_read(Settings())) == (10, [])
+        with pytest.raises(InvalidSettings, match=r"search\.toml cannot be read: Permission denied"):
+            Settings(config=Path("search.toml"))
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize("said", ["SEARCH_INDEX__ENGINE=edge", 'SEARCH_INDEX={"engine": "edge"}', "search.toml", "an argument"])
+def test_who_chooses_a_kind_leaves_what_a_weaker_source_says_of_another(
+    said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "config" / "two-stage-search"
+    own.mkdir(parents=True)
+    write_toml(own / "search.toml", '[index]\nengine = "qdrant"\nurl = "http://a:6333"\n[reranker]\nmodel = "m"\nweight = 0.5')
+    assert Settings().index == ServerSettings(url="http://a:6333")
+    given: dict[str, Any] = {}
+    if said == "search.toml":
+        write_toml(tmp_path / said, '[index]\nengine = "edge"\n[reranker]\nkind = "none"')
+    elif said == "an argument":
+        given = {"index": {"engine": "edge"}, "reranker": {"kind": "none"}}
+    else:
+        monkeypatch.setenv(*said.split("=", 1))
+        monkeypatch.setenv("SEARCH_RERANKER__KIND", "none")
+    assert (Settings(**given).index, Settings(**given).reranker) == (EdgeSettings(), NoReranker())
+    monkeypatch.setenv("SEARCH_INDEX__URL", "http://b:6333")  # beside the choice, or stronger: that is a mistake
+    if said != "an argument":
+        with pytest.raises(InvalidSettings, match=r"index\.url .* belongs to index\.engine"):
+            Settings()
+    monkeypatch.delenv("SEARCH_INDEX__URL")
+    write_toml(own / "search.toml", '[index]\nengine = "qdrant"\nurl = "http://a:6333"\nulr = "b"')
+    with pytest.raises(InvalidSettings, match=r"index\.ulr"):
+        Settings(**given)
+
+
 def test_deep_toml_is_no_crash(tmp_path: Path) -> None:
     write_toml(tmp_path / "search.toml", "a = " + "[" * 100_000)
     with pytest.raises(InvalidSettings, match=r"search\.toml"):
