@@ -236,6 +236,10 @@ class Listing:
         if not path:
             raise InvalidDocument("a path is empty; write . for the working folder")
         start, walk = regular.expanded(path), _Walk(exclude, ignore_files=ignore_files)
+        try:
+            start.absolute()
+        except FileNotFoundError as error:
+            raise InvalidDocument(f"{path} would be in a working folder that is gone; change into one that is there") from error
         if denied := _denied(start):
             return cls.refusing(Rejection(path, None, None, f"cannot be read: {denied}"))
         root, paths, within = _gone_through(start, walk)

@@ -372,6 +372,16 @@ def test_folders_that_cannot_be_entered_are_told_and_passed_over(ignore_files: b
             assert found(*parts)
 
 
+@pytest.mark.parametrize("path", [".", "*.md", "notes"])
+def test_a_working_folder_that_is_gone_holds_nothing(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(InvalidDocument, match="a working folder that is gone; change into"):
+        read(path)
+
+
 def test_paths_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InvalidDocument, match=r"a path is empty; write \. for the working folder"):
         Reading([""])
