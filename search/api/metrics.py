@@ -43,7 +43,11 @@ class Metrics:
         self.index_ok = Gauge("search_index_ok", "Whether a Qdrant server's check is well.", ["check"], registry=own)
         self.index_figures = Gauge("search_index", "What a Qdrant server tells of the collection.", ["figure"], registry=own)
         self.index_asked = Gauge("search_index_asked_timestamp_seconds", "When the server told that last.", registry=own)
-        self.memory = Gauge("search_resident_memory_bytes", "Memory of the service, models included.", registry=own)
+        self.memory = Gauge(
+            "search_resident_memory_bytes",
+            "Memory of the service with its models, without the engine's process.",
+            registry=own,
+        )
         self.model_memory = Gauge(
             "search_model_memory_bytes", "By how much a model made it grow, on the CPU's side.", ["model"], registry=own
         )

@@ -28,7 +28,7 @@ from search.cli.options import (
 from search.cli.paths import path
 from search.cli.progress import ProgressReport, graph_of
 from search.documents import counted, listed
-from search.errors import InvalidQuery, InvalidSettings
+from search.errors import IndexCorrupt, IndexFull, IndexRejected, InvalidQuery, InvalidSettings
 from search.factory import build_collections, build_words
 from search.searcher import Searcher, open_search
 from search.settings import EdgeSettings, MemorySettings, PayloadType, checked_collection
@@ -117,11 +117,14 @@ def alias(
 def drop(name: Unaliased, data_dir: DataDir = None, *, yes: Yes = False) -> None:
     """Remove a collection for good, unless an alias leads to it."""
     with closing(build_collections(load_settings(data_dir, None))) as engine:
-        points = engine.info(name, exact=True).points
+        try:
+            points = counted(engine.info(name, exact=True).points, "passage")
+        except (IndexCorrupt, IndexFull, IndexRejected):  # a disk may be full, and this makes room
+            points = "passages that cannot be counted"
         if not yes:
-            confirm(f"Remove {name} with {counted(points, 'passage')} from {engine.location} for good?")
+            confirm(f"Remove {name} with {points} from {engine.location} for good?")
         engine.drop(name)
-    show(f"{name} is removed, {counted(points, 'passage')}")
+    show(f"{name} is removed, {points}")
 
 
 @collections.command()

@@ -42,6 +42,7 @@ _NO_MEMORY = (
     "alloc_failed",
     "bad_alloc",
     "available memory of",
+    "cannot allocate memory",  # the system's, where a file is mapped
 )  # in ONNX Runtime's messages
 _OF_ANOTHER_TYPE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)  # what such values in a file cause
 _LONGEST_CAUSE = 500  # characters of what a library says, which may quote a file
@@ -189,7 +190,7 @@ def loading(name: str, options: Mapping[str, Any] | None = None) -> AbstractCont
             return ModelIncomplete(f"the model {name} cannot be used: {first_line(error)}{mend}")
         if _no_memory(error):
             return OutOfMemory(
-                f"the memory does not hold the model {name}; export it as int8 or int4, or give it more (cuda.memory_mib)"
+                f"the memory does not hold the model {name}; export it as int8 or int4, or give it more (on CUDA: cuda.memory_mib)"
             )
         cause = first_line(error)
         return ModelCorrupt(f"the model {name} cannot be loaded, its file is damaged or of an unknown kind: {cause}{mend}")

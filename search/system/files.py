@@ -8,13 +8,22 @@ import functools
 import os
 import stat
 from collections.abc import Iterator
-from errno import EDQUOT, EFBIG, EINVAL, ENOSPC
+from errno import EACCES, EDQUOT, EFBIG, EINVAL, EIO, EMFILE, ENFILE, ENOMEM, ENOSPC, EROFS
 from io import BufferedReader
 from pathlib import Path
 
 from search.errors import InvalidQuery
 
 _FULL = (ENOSPC, EDQUOT, EFBIG)
+_NO_MEMORY = "there is too little memory, or too few mappings are allowed: give it more (ulimit -v, vm.max_map_count)"
+_REMEDIES = {
+    ENOMEM: _NO_MEMORY,
+    EMFILE: "too many files are open: allow more (ulimit -n)",
+    ENFILE: "too many files are open on this machine: allow more (fs.file-max)",
+    EACCES: "change its owner or permissions",
+    EROFS: "the engine writes while it is open: copy it to a disk that can be written",
+    EIO: "the disk fails: see the system's log",
+}
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -87,6 +96,14 @@ def lack_of_room(where: str, error: Exception) -> str:
     if getattr(error, "errno", None) == EFBIG or os.strerror(EFBIG) in str(error):
         return f"a limit on the size of files is in the way of {where} ({error}); raise it (ulimit -f)"
     return f"the disk of {where} is full ({error}); make room"
+
+
+def hindrance(error: BaseException) -> str:
+    """What of this machine, and no damage, is in an engine's way, and what to do; empty if it is nothing of the kind."""
+    said = str(error)
+    if "out of memory" in said.lower():
+        return _NO_MEMORY
+    return next((remedy for number, remedy in _REMEDIES.items() if os.strerror(number) in said), "")
 
 
 def make_private(path: Path) -> None:

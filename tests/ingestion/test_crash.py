@@ -22,7 +22,7 @@ from held import contents
 from upstream import SERVERS, Serve
 
 from search.embedding.dense import FastEmbedEmbedder
-from search.errors import IndexFull
+from search.errors import IndexFull, IndexRejected
 from search.index.contract import CollectionSpec, Point, Query, VectorIndex
 from search.index.edge.collections import EdgeCollections
 from search.index.edge.folder import DataFolder
@@ -352,7 +352,8 @@ def test_on_a_full_disk_a_query_and_the_doctor_say_so_or_answer(
     environment: dict[str, Any] = {"SEARCH_DATA_DIR": str(disk / "data"), "SEARCH_RERANKER__KIND": "none"}
     environment |= {"SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-mean")}
     (tmp_path / "cats.txt").write_text("Cats sleep most of the day.")
-    search("ingest", tmp_path / "cats.txt", **environment)
+    for name in ("documents", "other"):
+        search("ingest", tmp_path / "cats.txt", "--collection", name, **environment)
     fill_up(disk, 0)
     asked = search_apart("query", "cats", status=None, **environment)
     assert asked.returncode in {0, 1}, asked  # and not killed by the system
@@ -366,8 +367,18 @@ def test_on_a_full_disk_a_query_and_the_doctor_say_so_or_answer(
     if examined.returncode:
         (problem,) = [line for line in examined.stdout.splitlines() if line.startswith("PROBLEM")]
         assert "make room" in problem
+    assert search("collections", "drop", "other", "--yes", **environment).stdout.startswith("other is removed, ")
     (disk / "filler").unlink()
     assert "cats.txt" in search("query", "cats", **environment).stdout
+
+
+def test_a_data_folder_on_a_read_only_disk_is_to_be_copied(small_disk: Callable[[int], Path]) -> None:
+    disk = small_disk(10)
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    with pytest.raises(
+        IndexRejected, match=r"\(Read-only file system\); the engine writes .*: copy it to a disk that can be written"
+    ):
+        EdgeIndex(disk / "data", "documents").ensure(CollectionSpec(4, "model@1"), create=True)
 
 
 def test_texts_are_their_owners_alone(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -39,6 +40,7 @@ from search.index.contract import CollectionSpec, Point, Query, VectorIndex
 from search.index.edge.collections import EdgeCollections
 from search.index.edge.index import EdgeIndex
 from search.index.edge.process import EdgeProcess
+from search.index.edge.shard import load, translated
 from search.index.server.connection import connect
 from search.index.server.index import QdrantIndex
 from search.ingestion import planning
@@ -656,6 +658,25 @@ def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
         (segment / "segment.json").write_text("garbage")
     with pytest.raises(IndexCorrupt, match="restore or delete the folder"):
         EdgeIndex(tmp_path, "documents").ensure(spec, create=True)
+
+
+def test_what_stands_in_the_engines_way_is_no_damage(tmp_path: Path) -> None:
+    """Or people would delete what is whole."""
+    spec = CollectionSpec(4, "model@1")
+    filled = EdgeIndex(tmp_path, "documents")
+    filled.ensure(spec, create=True)
+    filled.close()
+    least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, most))
+    try:
+        with pytest.raises(IndexRejected, match=r"Too many open files.*; too many files are open: allow more \(ulimit -n\)$"):
+            load("documents", tmp_path / "collections" / "documents" / "shard")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (least, most))
+    EdgeIndex(tmp_path, "documents").ensure(spec, create=False)
+    for said in ("Failed to open mmap: Cannot allocate memory (os error 12)", "Out of memory, free: 22690181120"):
+        with pytest.raises(IndexRejected, match=r"vm\.max_map_count"), translated():
+            raise RuntimeError(said)
 
 
 @pytest.mark.parametrize(

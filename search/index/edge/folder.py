@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from search.errors import IndexBusy, IndexCorrupt, IndexFull, IndexRejected
 from search.index.collections import versions
 from search.index.contract import CollectionSpec
-from search.system.files import is_full, is_regular, lack_of_room, make_private, replace_file
+from search.system.files import hindrance, is_full, is_regular, lack_of_room, make_private, replace_file
 from search.system.forks import abandon, ancestors, watch
 
 Opened = TypeVar("Opened")
@@ -191,7 +191,8 @@ class DataFolder:
         except Timeout as error:
             raise self._busy(read_owner(owner)) from error
         except OSError as error:
-            raise IndexRejected(f"{self.path} cannot be written ({error.strerror}); choose another --data-dir") from error
+            advice = " or ".join(filter(None, (hindrance(error), "choose another --data-dir")))
+            raise IndexRejected(f"{self.path} cannot be written ({error.strerror}); {advice}") from error
         user = self._user or User.this()
         with contextlib.suppress(OSError):  # only for messages
             engine = {} if self._user is None else {"engine": os.getpid()}

@@ -363,7 +363,7 @@ class EdgeIndex(EmbeddedIndex, WordsAsMade):
             settle(shard)
             on_disk = read_description(described)["storage"].get("on_disk_payload") is not False
             needed = _MARGIN + room_to_open(shard, payload_on_disk=on_disk)
-            self._need(needed, f"to open {self.name!r}; make room and run the same again")
+            self._need(needed, f"to open {self.name!r}; make room (`search collections drop` needs none) and go on")
             return OpenShard(shard, load(self.name, shard))
         if not self._exact:
             refuse_to_begin_anew(self.name, str(self._data.path), self._data.left_by(self.name))

@@ -12,7 +12,7 @@ import qdrant_edge as edge
 from search.errors import IndexCorrupt, IndexFailure, IndexFull, IndexRejected
 from search.index.edge.building import Building, can_be_beside, settle
 from search.index.edge.conversion import GRAPH_FROM_BYTES
-from search.system.files import is_full, lack_of_room
+from search.system.files import hindrance, is_full, lack_of_room
 
 _REMOVED = 0.2  # of all points: from there on the engine builds a segment anew without them …
 _LEAST = 1_000  # … if it has so many, by its defaults
@@ -195,13 +195,15 @@ def _holes(file: Path) -> int:
 
 
 def load(name: str, folder: Path) -> edge.EdgeShard:
-    """Open the files of a collection; IndexCorrupt if they cannot be opened."""
+    """Open the files of a collection; IndexCorrupt if they cannot be opened, and the reason is not this machine."""
     try:
         with translated():
             return edge.EdgeShard.load(str(folder))
-    except IndexFull:
-        raise
     except IndexFailure as error:
+        if isinstance(error, IndexFull):
+            raise
+        if hindrance(error):
+            raise IndexRejected(f"collection {name!r} cannot be opened: {error}") from error
         message = f"collection {name!r} cannot be opened ({error}); restore or delete the folder {folder.parent}"
         raise IndexCorrupt(message) from error
 
@@ -216,8 +218,11 @@ def translated() -> Iterator[None]:
     except Exception as error:
         if is_full(error):
             raise IndexFull(f"{lack_of_room('the collection', error)} and run the same again") from error
-        raise IndexRejected(f"Qdrant Edge refused the request: {error}") from error
+        remedy = hindrance(error)
+        raise IndexRejected(f"Qdrant Edge refused the request: {error}{remedy and f'; {remedy}'}") from error
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # the binding's own, a BaseException that cannot be imported
             raise
+        if remedy := hindrance(error):
+            raise IndexRejected(f"Qdrant Edge gave up: {error}; {remedy}") from error
         raise IndexCorrupt(f"Qdrant Edge gave up, the collection's files may be damaged: {error}") from error
