@@ -10,11 +10,13 @@ For a service with keys, pass one as `key`; `AsyncClient` has the same methods, 
 
 import dataclasses
 import functools
+import inspect
 import json
 import math
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from numbers import Real
@@ -371,24 +373,26 @@ class AsyncClient(_Connected[httpx.AsyncClient]):
 
     async def ingest(
         self,
-        documents: Iterable[Document | Rejection],
+        documents: Iterable[Document | Rejection] | AsyncIterable[Document | Rejection],
         *,
         dry_run: bool = False,
         on_progress: OnProgress | None = None,
         on_rejection: OnRejection | None = None,
         attempt: Attempt = operator.call,
     ) -> IngestReport:
-        """Add or replace documents; they are drawn in the event loop, and an attempt is awaited."""
+        """Add or replace documents, drawn in the event loop, of an async generator, too; an attempt is awaited."""
         check_flags(dry_run=dry_run)
         sending = Sending(on_progress, on_rejection)
-        for part in sending.parts(documents):
-            request = functools.partial(self._sent, self._calls.ingest(part, dry_run=dry_run))
-            try:
-                report = await attempt(request)
-            except SearchError as error:
-                sending.refuse(part, error)
-            else:
-                sending.take(part, report)
+        async with aclosing(sending.parts_of_either(documents)) as parts:
+            async for part in parts:
+                request = functools.partial(self._sent, self._calls.ingest(part, dry_run=dry_run))
+                try:
+                    answer = attempt(request)
+                    report = await answer if inspect.isawaitable(answer) else answer
+                except SearchError as error:
+                    sending.refuse(part, error)
+                else:
+                    sending.take(part, report)
         return sending.report(dry_run=dry_run)
 
     async def update(

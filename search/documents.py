@@ -476,9 +476,18 @@ def checked_documents(documents: Iterable[Item], kinds: tuple[type, ...] = (Docu
     if isinstance(unchecked, Document | str | bytes | Mapping) or not isinstance(unchecked, Iterable):
         raise InvalidDocument(f"documents is a list of Document, not a {type(unchecked).__name__}")
     for number, item in enumerate(documents):
-        if not issubclass(type(item), kinds):
-            raise InvalidDocument(f"documents[{number}] is a {type(item).__name__}; make it a Document(id=…, text=…)")
+        check_document(item, number, kinds)
         yield item
+
+
+def check_document(item: object, number: int, kinds: tuple[type, ...]) -> None:
+    """Refuse what of some documents is of none of the kinds.
+
+    Raises:
+        InvalidDocument: it is something else.
+    """
+    if not issubclass(type(item), kinds):
+        raise InvalidDocument(f"documents[{number}] is a {type(item).__name__}; make it a Document(id=…, text=…)")
 
 
 def check_strings(values: Iterable[str], name: str, kind: str) -> list[str]:

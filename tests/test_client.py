@@ -7,7 +7,7 @@ import inspect
 import itertools
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -25,6 +25,7 @@ from search.documents import Document, Rejection, SearchResult
 from search.errors import (
     CollectionNotFound,
     DocumentNotFound,
+    InvalidDocument,
     InvalidInput,
     InvalidQuery,
     InvalidSettings,
@@ -289,12 +290,17 @@ def test_what_is_read_goes_in_whatever_cannot_be_read_and_however_many_there_are
         asked.append(1)
         return ask()
 
-    def ingest(url: str, **options: Any) -> IngestReport:
+    def ingest(url: str, *, awaited: bool = False, **options: Any) -> IngestReport:
         items = itertools.chain(read(tmp_path / "notes"), others)
+
+        async def drawn() -> AsyncIterator[Document | Rejection]:
+            for number, item in enumerate(items):
+                assert number < 70 or asked  # what fills a request is sent before more is drawn
+                yield item
 
         async def play() -> IngestReport:
             async with AsyncClient(url) as client:
-                return await client.ingest(items, **options)
+                return await client.ingest(drawn() if awaited else items, **options)
 
         if kind is AsyncClient:
             return asyncio.run(play())
@@ -315,6 +321,33 @@ def test_what_is_read_goes_in_whatever_cannot_be_read_and_however_many_there_are
         assert (tuple(rejections), progress[-1].documents) == (report.rejections, 74)
         assert len(asked) == 4  # a part of 64 is refused, and sent in halves
         assert ingest(served.url).unchanged == 71
+        if kind is AsyncClient:
+            asked.clear()
+            awaited = ingest(served.url, awaited=True, attempt=attempt)
+            assert (awaited.unchanged, awaited.rejections, len(asked)) == (71, report.rejections, 4)
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_what_is_no_document_and_an_attempt_that_returns_nothing_are_told(kind: type[Client | AsyncClient], served: Served) -> None:
+    def ingest(items: Any, **options: Any) -> None:
+        async def play() -> None:
+            async with AsyncClient(served.url) as client:
+                await client.ingest(items, **options)
+
+        if kind is AsyncClient:
+            asyncio.run(play())
+        else:
+            with Client(served.url) as client:
+                client.ingest(items, **options)
+
+    async def drawn() -> AsyncIterator[str]:
+        yield "cats"
+
+    for items in (["cats"], *([drawn()] if kind is AsyncClient else [])):
+        with pytest.raises(InvalidDocument, match=r"^documents\[0\] is a str; make it a Document"):
+            ingest(items)
+    with pytest.raises(SearchError, match=r"^attempt returned a NoneType, no report; let it return .* `return request\(\)`"):
+        ingest(PETS, attempt=lambda request: None)  # noqa: ARG005
 
 
 def test_an_id_that_was_not_taken_may_come_again(settings: Settings) -> None:
@@ -330,7 +363,10 @@ def test_both_clients_can_do_the_same() -> None:
     def methods(kind: type) -> dict[str, inspect.Signature]:
         return {name: inspect.signature(one) for name, one in vars(kind).items() if inspect.isfunction(one) and name[0] != "_"}
 
-    assert methods(Client) == methods(AsyncClient)
+    awaited = methods(AsyncClient)
+    documents = awaited["ingest"].parameters["documents"].replace(annotation=Iterable[Document | Rejection])
+    awaited["ingest"] = awaited["ingest"].replace(parameters=[*({**awaited["ingest"].parameters, "documents": documents}).values()])
+    assert methods(Client) == awaited
     assert issubclass(ServiceRefused, SearchError)
 
 

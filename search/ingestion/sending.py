@@ -4,15 +4,16 @@ import hashlib
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
 from typing import Any
 
-from search.documents import Document, Rejection, checked_documents
+from search.documents import Document, Rejection, check_document, checked_documents
 from search.errors import InvalidDocument, SearchError, ServiceRefused
 from search.ingestion.report import LISTED, IngestReport, OnProgress, OnRejection, Progress, Remarks
 
 _DOCUMENTS = 64  # in a request …
 _CHARACTERS = 200_000  # … and of their texts: some seconds of work, in parts of which a service answers searches, too
+_ITEMS = (Document, Rejection)
 _PLACE = re.compile(r"documents\[(\d+)\]")  # of a document in a request
 TOO_LARGE = 413
 _COUNTED = ("added", "changed", "unchanged", "chunks", "reused", "tokens", "unknown", "repeated")  # by the service
@@ -29,8 +30,10 @@ class Sending:
         self._rejections: list[Rejection] = []
         self._taken: dict[bytes, str] = {}  # ids, and the folder that each is from
         self._remarks = Remarks()  # of the readers here: a service knows no files
+        self._group: list[Document] = []  # to which further documents are added
+        self._group_characters = 0
         self._open: list[list[Document]] = []  # to be sent, the next one last
-        self._characters = 0
+        self._characters = 0  # of what was sent
         self._started = time.monotonic()
 
     def parts(self, items: Iterable[Document | Rejection]) -> Iterator[list[Document]]:
@@ -39,13 +42,38 @@ class Sending:
         Raises:
             InvalidDocument: the argument is no list, or an item of it neither a Document nor a Rejection.
         """
-        for group in self._groups(items):
-            self._open.append(group)
-            while self._open:
-                yield self._open.pop()
+        for item in checked_documents(items, _ITEMS):
+            yield from self._with(item)
+        yield from self._rest()
+
+    async def parts_of_either(
+        self, items: Iterable[Document | Rejection] | AsyncIterable[Document | Rejection]
+    ) -> AsyncGenerator[list[Document], None]:
+        """The same of what may be drawn with await."""
+        if isinstance(items, AsyncIterable):
+            number = 0
+            async for item in items:
+                check_document(item, number, _ITEMS)
+                for part in self._with(item):
+                    yield part
+                number += 1
+            for part in self._rest():
+                yield part
+        else:
+            for part in self.parts(items):
+                yield part
 
     def take(self, part: list[Document], report: IngestReport) -> None:
-        """Add what the service says of a part."""
+        """Add what the service says of a part.
+
+        Raises:
+            SearchError: it is no report, as of an `attempt` that forgets to return one.
+        """
+        if not isinstance(report, IngestReport):
+            raise SearchError(
+                f"attempt returned a {type(report).__name__}, no report; let it return what it is given gives: "
+                "`return request()`, or `return await request()` with AsyncClient"
+            )
         for name in _COUNTED:
             self._counts[name] += getattr(report, name)
         for rejection in report.rejections:
@@ -76,20 +104,22 @@ class Sending:
         seconds, rejections = time.monotonic() - self._started, tuple(self._rejections)
         return IngestReport(**self._counts, **never, **said, seconds=seconds, dry_run=dry_run, rejections=rejections)
 
-    def _groups(self, items: Iterable[Document | Rejection]) -> Iterator[list[Document]]:
-        group: list[Document] = []
-        characters = 0
-        for item in checked_documents(items, (Document, Rejection)):
-            if isinstance(item, Rejection):
-                self._reject(item)
-            elif self._is_new(item):
-                group.append(item)
-                characters += len(item.text)
-            if len(group) == _DOCUMENTS or characters >= _CHARACTERS:
-                yield group
-                group, characters = [], 0
-        if group:
-            yield group
+    def _with(self, item: Document | Rejection) -> Iterator[list[Document]]:
+        """What to send, once this is there, too."""
+        if isinstance(item, Rejection):
+            self._reject(item)
+        elif self._is_new(item):
+            self._group.append(item)
+            self._group_characters += len(item.text)
+            if len(self._group) == _DOCUMENTS or self._group_characters >= _CHARACTERS:
+                yield from self._rest()
+
+    def _rest(self) -> Iterator[list[Document]]:
+        if self._group:
+            self._open.append(self._group)
+        self._group, self._group_characters = [], 0
+        while self._open:
+            yield self._open.pop()
 
     def _is_new(self, document: Document) -> bool:
         """Whether a document's id is the first of its kind: a service would take the second one's text for a change."""
