@@ -426,5 +426,5 @@ def _judged(source: Path, split: str | None, queries: Path | None) -> "Judged":
     from search.evaluation.datasets import load_dataset
     from search.ingestion.judging import Judged
 
-    dataset = load_dataset(source, split, queries=queries)
+    dataset = load_dataset(source, split, queries=queries, with_corpus=False)
     return Judged(dataset.queries, dataset.qrels)

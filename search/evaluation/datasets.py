@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from search.documents import Document, counted, encodable
 from search.errors import InvalidDataset, InvalidDocument
+from search.reading.records import id_of
 from search.system.files import open_regular
 
 _TREC, _BEIR = 4, 3  # columns of a file of judgements
@@ -54,17 +55,27 @@ class Dataset:
         return digest.hexdigest()[:12]
 
 
-def load_dataset(source: Path, split: str | None = None, *, queries: Path | None = None, corpus: Path | None = None) -> Dataset:
+def load_dataset(
+    source: Path,
+    split: str | None = None,
+    *,
+    queries: Path | None = None,
+    corpus: Path | None = None,
+    with_corpus: bool = True,
+) -> Dataset:
     """Read judged data.
+
+    In JSON lines `id` stands for `_id`, and counts where both are there, as for documents that are ingested.
 
     Args:
         source: a BEIR folder (queries.jsonl, qrels/SPLIT.tsv and, unless the corpus is a collection, corpus.jsonl); a file of
             judgements as TREC has them (query, 0, document, grade) or BEIR (query, document, grade); or JSON lines of a query and
             its relevant ids: {"query": "…", "relevant": ["id", …]}, or {"id": grade, …} for grades. The first line tells which.
         split: the name of a file in qrels/; None takes test, else dev.
-        queries: the queries of a file of judgements: JSON lines of _id (or id) and text, as BEIR's, or lines of id, tab and text.
-        corpus: JSON lines of _id (or id), text and title, of a source that is no folder; None: the judged documents are in a
+        queries: the queries of a file of judgements: JSON lines of _id and text, as BEIR's, or lines of id, tab and text.
+        corpus: JSON lines of _id, text and title, of a source that is no folder; None: the judged documents are in a
             collection.
+        with_corpus: whether that of a folder is read, too, which may be large.
 
     Raises:
         InvalidDataset: a file is missing or cannot be understood, or queries and judgements do not fit together.
@@ -74,7 +85,8 @@ def load_dataset(source: Path, split: str | None = None, *, queries: Path | None
         judgements = source / "qrels" / f"{split}.tsv"
         qrels = _read_qrels(judgements, _lines(judgements))
         query_texts = _read_queries(queries or source / "queries.jsonl")
-        corpus = corpus or (source / "corpus.jsonl" if (source / "corpus.jsonl").is_file() else None)
+        if corpus is None and with_corpus and (source / "corpus.jsonl").is_file():
+            corpus = source / "corpus.jsonl"
         name = source.resolve().name
     elif split is not None:
         raise InvalidDataset(f"{source} is one file of judgements, so there is no split {split!r} to choose")
@@ -300,7 +312,7 @@ def _lines(file: Path) -> Lines:
 
 
 def _rows(file: Path, lines: Lines, fields: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Objects with these strings in them, with the numbers of their lines; `id` stands for `_id`, and null for an empty text."""
+    """Objects with these strings in them, with the numbers of their lines; `_id` is what `id_of` says, and null an empty text."""
     for number, line in lines:
         try:
             row = json.loads(line)
@@ -308,10 +320,7 @@ def _rows(file: Path, lines: Lines, fields: Sequence[str]) -> Iterator[tuple[int
             raise InvalidDataset(f"{file} cannot be read: line {number}: {error}; write one JSON object a line") from error
         if not isinstance(row, dict):
             raise InvalidDataset(f"{file}:{number} is JSON, and no object; write one object a line")
-        if row.get("_id") is None and "id" in row:
-            row["_id"] = row["id"]
-        if _is_whole(row.get("_id")):
-            row["_id"] = str(row["_id"])  # as documents are ingested
+        row["_id"] = str(name) if _is_whole(name := id_of(row)) else name  # as documents are ingested
         if "text" in row and row["text"] is None:
             row["text"] = ""
         if missing := [field for field in fields if not isinstance(row.get(field), str)]:

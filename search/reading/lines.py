@@ -16,7 +16,7 @@ from search.reading.columns import Path as Names
 from search.reading.columns import Types
 from search.reading.files import LONGEST, Item, SourceFile
 from search.reading.named import Named
-from search.reading.records import AS_IT_IS, NAMED, document_of, key_of, reading_of
+from search.reading.records import AS_IT_IS, NAMED, document_of, id_of, key_of, reading_of
 
 SUFFIXES = (".jsonl", ".ndjson")
 STDIN = "stdin"
@@ -147,7 +147,7 @@ def _document(fields: dict[str, Any], line: bytes, place: _Place) -> Item:
         place = place.before(fields.pop("rejected"), {})
     elif place.named:
         place.named.see(fields)
-    name = fields.get("_id") if "id" not in fields else fields["id"]
+    name = id_of(fields)
     try:
         origin = f"{place.source}:{place.number}"
         named = {} if is_again else place.fields

@@ -14,7 +14,7 @@ from search.reading import lines
 from search.reading.columns import Path, Types
 from search.reading.files import LONGEST, Item, SourceFile, read_at_most
 from search.reading.named import Named
-from search.reading.records import AS_IT_IS, document_of, key_of, missing, reading_of, storable, strings_of, without_strings
+from search.reading.records import AS_IT_IS, document_of, id_of, key_of, missing, reading_of, storable, strings_of, without_strings
 
 _STRING = r'("(?:[^"\\]|\\.)*"?)'  # an open one goes on to the end, lest each quotation mark begin another search for it
 _COMMENT = re.compile(rf"{_STRING}|//[^\r\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
@@ -59,7 +59,7 @@ def count(stream: BinaryIO, fields: Mapping[str, str]) -> int:
 def _of_object(value: Any, number: int, file: SourceFile, fields: Mapping[str, str], of_text: AbstractSet[Path]) -> Item:
     name, reason = None, f"not an object but {type(value).__name__}"
     if isinstance(value, dict):
-        name = value.get("id", value.get("_id"))
+        name = id_of(value)
         try:
             key, origin = key_of(file.name, number), f"{file.name}:{number}"
             return document_of(value, fields, key, of_text, origin=origin, folder=file.folder)

@@ -53,6 +53,11 @@ def key_of(source: str, number: int, sheet: str = "") -> str:
     return f"{source}#{sheet}!{number}" if sheet else f"{source}#{number}"
 
 
+def id_of(record: Mapping[str, Any]) -> Any:
+    """The id that a record gives itself: its `id`, or `_id` where that is missing or null; None where it has neither."""
+    return record.get("_id") if record.get("id") is None else record["id"]
+
+
 def missing(names: Sequence[str], field: str, fields: Mapping[str, str]) -> tuple[list[str], int]:
     """What the user named as a field and a record has not; and of how many names."""
     named = list(paths_of(fields[field], names)) if field in fields else []
@@ -139,6 +144,8 @@ def _document_of(
 ) -> Document:
     record = {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in record.items()}
     record = {name: value for name, value in record.items() if value is not None or name not in _DOCUMENT - {"id", "text"}}
+    if record.get("id") is None and record.get("_id") is not None:
+        record.pop("id", None)
     ours = {"id" if name == "_id" and "id" not in record else name: value for name, value in record.items()}  # BEIR's _id
     is_plain = ours.keys() <= _DOCUMENT and isinstance(ours.get("id"), str) and isinstance(ours.get("text"), str)
     absent = {field: missing(list(record), field, fields) for field in fields}

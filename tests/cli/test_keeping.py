@@ -127,6 +127,7 @@ def test_judgements_decide(engine: dict[str, Any], notes: Path, model_folder: Pa
         assert why in error("reindex", "--judged", judged, **engine)
     folder = write(tmp_path / "pets", CORPUS, [{"_id": "q", "text": "What barks?"}], "q\tgone\t1\n", "train")
     (folder / "qrels" / "hard.tsv").write_text("q\tnotes/dogs.md\t1\n")
+    (folder / "corpus.jsonl").write_text("which nobody needs, and may be large")
     assert "it has hard.tsv, train.tsv; choose by --split hard" in error("reindex", "--judged", folder, **engine)
     for chosen in ((folder, "--split", "hard"), (folder / "qrels" / "hard.tsv", "--queries", folder / "queries.jsonl")):
         assert as_json("reindex", "--judged", *chosen, **engine)["check"]["new_ndcg"] == 1.0

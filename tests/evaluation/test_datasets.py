@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from judged import CORPUS, QRELS, QUERIES, lines, write
 
+from search import Document, read
 from search.errors import InvalidDataset
 from search.evaluation.datasets import Dataset, checked, load_dataset
 
@@ -93,13 +94,30 @@ def test_what_search_ingests_is_a_corpus(tmp_path: Path) -> None:
     folder = write(tmp_path, [], [{"id": "q1", "text": "sleeping cats"}], "q1\tcat\t1\n")
     corpus: list[dict[str, Any]] = [
         {"id": "cat", "text": "Cats sleep."},
-        {"_id": 2, "id": "x", "text": None, "title": "Dogs"},
+        {"_id": 2, "text": None, "title": "Dogs"},
         {"id": 3, "text": None},
     ]
     lines(folder / "corpus.jsonl", corpus)
     dataset = load_dataset(folder)
     assert [(one.id, one.passage) for one in dataset.documents] == [("cat", "Cats sleep."), ("2", "Dogs")]
     assert (dataset.queries, dataset.empty) == ({"q1": "sleeping cats"}, 1)
+
+
+def test_a_document_with_two_ids_is_known_by_the_same_one_where_it_is_ingested(tmp_path: Path) -> None:
+    corpus: list[dict[str, Any]] = [
+        {"_id": 2, "id": "x", "text": "Dogs bark."},
+        {"_id": "bird", "id": None, "text": "Birds sing."},
+        {"_id": None, "id": 4, "text": "Fish swim."},
+    ]
+    file, objects = lines(tmp_path / "corpus.jsonl", corpus), tmp_path / "corpus.json"
+    objects.write_text(json.dumps(corpus))
+    labels = lines(tmp_path / "labels.jsonl", [{"_id": 1, "id": "q", "query": "dogs", "relevant": ["x"]}])
+    dataset = load_dataset(labels, corpus=file)
+    ids = ["x", "bird", "4"]
+    assert [one.id for one in dataset.documents] == ids
+    assert list(dataset.queries) == ["q"]
+    for source in (file, objects):
+        assert [one.id for one in read(source) if isinstance(one, Document)] == ids
 
 
 def test_lines_are_counted_as_an_editor_does(tmp_path: Path) -> None:
