@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from search.documents import Chunk
+from search.documents import Chunk, counted
 from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike, words_like
 from search.evaluation.datasets import Dataset
@@ -56,5 +56,5 @@ def cut(dataset: Dataset, embedder: Embedder, index: VectorIndex) -> list[str]:
     shortened = sum(record.payload["tokens_embedded"] < record.payload["tokens"] for record in records)
     tokenizer = embedder.tokenizer
     queries = sum(tally.tokens > tokenizer.query_window for tally in tokenizer.tally(list(dataset.queries.values())))
-    counts = [(shortened, len(records), "passages"), (queries, len(dataset.queries), "queries")]
-    return [f"the embedder did not read the end of {some:,} of {all_:,} {what}" for some, all_, what in counts if some]
+    counts = [(shortened, counted(len(records), "passage")), (queries, counted(len(dataset.queries), "query", "queries"))]
+    return [f"the embedder did not read the end of {some:,} of {of_all}" for some, of_all in counts if some]

@@ -104,10 +104,8 @@ def load_dataset(
                 raise InvalidDataset(f"{source} holds judgements; name the file of its queries, too ({how})")
             query_texts = _read_queries(queries)
     if missing := sorted(qrels.keys() - query_texts.keys()):
-        message = (
-            f"{source}: {len(missing)} judged queries have no text, such as {missing[0]!r}; is this the right file of queries?"
-        )
-        raise InvalidDataset(message)
+        without = counted(len(missing), "judged query has", "judged queries have")
+        raise InvalidDataset(f"{source}: {without} no text, such as {missing[0]!r}; is this the right file of queries?")
     judged = {query: text for query, text in query_texts.items() if query in qrels}
     documents, empty = _read_corpus(corpus) if corpus else ((), 0)
     return Dataset(name, split, documents, judged, qrels, empty)
@@ -132,7 +130,7 @@ def checked(dataset: Dataset, known: Collection[str]) -> tuple[Dataset, list[str
         raise InvalidDataset(f"{dataset.name} judges no document, so that nothing can be measured; name some that are relevant")
     if not judged & set(known):
         raise InvalidDataset(
-            f"none of the {len(judged):,} judged documents of {dataset.name}, such as {min(judged)!r}, is among the "
+            f"none of {counted(len(judged), 'judged document')} of {dataset.name}, such as {min(judged)!r}, is among the "
             f"{counted(len(known), 'document')} of the corpus: "
             "these judgements are about another corpus, or ids are written otherwise"
         )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from search.documents import counted
 from search.errors import InvalidSettings, ModelCorrupt, ModelIncomplete, ModelNotFound, ModelUnavailable, UnsupportedModel
 from search.models.files import is_folder, is_there, read_json
 from search.system.files import expanded
@@ -79,8 +80,8 @@ class Checkpoint(Mapping[str, StoredTensor]):
                 raise ModelIncomplete(f"{self.path} lacks the shards {', '.join(missing)}; copy the checkpoint again")
             held = {file: self._names(file) for file in set(files.values())}
             if missing := sorted(name for name, file in files.items() if name not in held[file]):
-                message = f"{self.path}: the shards lack {len(missing)} tensors that the index names, such as {missing[0]}"
-                raise ModelIncomplete(message)
+                lacking = f"the shards lack {counted(len(missing), 'tensor')} that the index names"
+                raise ModelIncomplete(f"{self.path}: {lacking}, such as {missing[0]}")
             return files
         file = self.path / "model.safetensors"
         if file.is_file():
@@ -127,15 +128,13 @@ class Checkpoint(Mapping[str, StoredTensor]):
         """
         missing = [name for name in wanted if name not in self._files]
         if missing:
-            message = (
-                f"{self.path} lacks {len(missing)} tensors of its config.json, such as {missing[0]}; copy the checkpoint again"
-            )
-            raise ModelIncomplete(message)
+            lacking = f"{self.path} lacks {counted(len(missing), 'tensor')} of its config.json, such as {missing[0]}"
+            raise ModelIncomplete(f"{lacking}; copy the checkpoint again")
         extra = sorted(name for name in self._files if name not in wanted and not name.endswith(_LEFTOVERS))
         if extra:
             raise UnsupportedModel(
-                f"{self.path} has {len(extra)} tensors that a model of its config.json has no use for, such as {extra[0]}; "
-                "correct config.json, or export the model that the tensors belong to"
+                f"{self.path} has {counted(len(extra), 'tensor')} that a model of its config.json has no use for, "
+                f"such as {extra[0]}; correct config.json, or export the model that the tensors belong to"
             )
         for name, sizes in wanted.items():
             tensor = self[name]

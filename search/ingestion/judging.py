@@ -46,7 +46,7 @@ def measurable(judged: Judged, known: Collection[str]) -> tuple[Judged, tuple[st
     unknown = sorted(relevant.difference(known))
     if len(unknown) == len(relevant):
         raise InvalidDataset(
-            f"none of the {len(relevant):,} relevant documents of the judgements, such as {listed(unknown[:1])!r}, is "
+            f"none of {counted(len(relevant), 'relevant document')} of the judgements, such as {listed(unknown[:1])!r}, is "
             "in the collection: these judgements are about another one, or ids are written otherwise"
         )
     in_it = {query: {one: grade for one, grade in grades.items() if one in known} for query, grades in judged.qrels.items()}

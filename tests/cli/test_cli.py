@@ -585,7 +585,7 @@ def test_evaluate_a_collection(tmp_path: Path) -> None:
     measured = as_json("evaluate", labels, *where)
     assert measured["documents"] == 3
     assert measured["runs"]["retrieval"]["nDCG@10"] == 1
-    assert "none of the 1 judged documents" in error("evaluate", lines(labels, [{"query": "x", "relevant": ["y"]}]), *where)
+    assert "none of 1 judged document of" in error("evaluate", lines(labels, [{"query": "x", "relevant": ["y"]}]), *where)
     assert "collection" in error("evaluate", labels, "--data-dir", tmp_path / "empty")
     own = write(tmp_path / "own", CORPUS, QUERIES, QRELS)
     for command in ("evaluate", "calibrate"):

@@ -121,7 +121,7 @@ def test_judgements_decide(engine: dict[str, Any], notes: Path, model_folder: Pa
     assert "note: 1 of 2 relevant documents is not in the collection and did not count, such as 'notes/gone.md'\n" in told
     for labels, why in (
         ({"relevant": []}, "name no relevant document"),
-        ({"relevant": ["gone"]}, "none of the 1 relevant documents"),
+        ({"relevant": ["gone"]}, "none of 1 relevant document of"),
     ):
         judged.write_text(json.dumps({"query": "What barks?", **labels}) + "\n")
         assert why in error("reindex", "--judged", judged, **engine)

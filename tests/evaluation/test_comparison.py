@@ -303,7 +303,7 @@ def test_a_collection_of_chunks_is_measured_by_document(tmp_path: Path, bundled_
     assert evaluation.answers[1].statuses == {"full": 2, "skipped": 1}
     assert evaluation.documents == len(TOPICS)
     assert evaluation.notes == ["1 query is empty and counts 0 in every run, such as '3'"]
-    with pytest.raises(InvalidDataset, match="none of the 1 judged documents"):
+    with pytest.raises(InvalidDataset, match="none of 1 judged document of"):
         evaluate(replace(labels, qrels={"1": {"x": 1}}, queries={"1": "x"}), bundled_embedder, index, [])
     index.close()
     with pytest.raises(CollectionNotFound):

@@ -156,7 +156,7 @@ def test_what_is_remarkable_is_told() -> None:
         "1 query is empty and counts 0 in every run, such as 'q4'",
     ]
     assert checked(Dataset("pets", "all", (), {"q": "a"}, {"q": {"cat": 1}}), {"cat"})[1] == []
-    with pytest.raises(InvalidDataset, match="none of the 3 judged documents of pets, such as 'cat', is among the 1 document"):
+    with pytest.raises(InvalidDataset, match="none of 3 judged documents of pets, such as 'cat', is among the 1 document"):
         checked(Dataset("pets", "all", (), queries, qrels), {"x"})
     with pytest.raises(InvalidDataset, match="pets judges no document"):
         checked(Dataset("pets", "all", (), {"q": "a"}, {"q": {}}), {"x"})
@@ -170,7 +170,7 @@ INVALID: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]], str, str]] 
     "document named twice": ([CORPUS[0], CORPUS[0]], QUERIES, QRELS, "names the document 'cat' twice"),
     "query named twice": (CORPUS, [QUERIES[0], *QUERIES], QRELS, "names the query 'q1' twice"),
     "no documents": ([CORPUS[3]], QUERIES, QRELS, "holds no documents"),
-    "judged query missing": (CORPUS, QUERIES[:1], QRELS, "1 judged queries have no text, such as 'q2'"),
+    "judged query missing": (CORPUS, QUERIES[:1], QRELS, "1 judged query has no text, such as 'q2'"),
     "judgements with two columns": (CORPUS, QUERIES, "q1\tcat\n", r"test\.tsv:2 is neither query-id, corpus-id and score"),
     "grade that is no number": (CORPUS, QUERIES, "q1\tcat\thigh\n", r"test\.tsv:2 is neither"),
     "two grades for one pair": (CORPUS, QUERIES, "q1\tcat\t1\nq1\tcat\t2\n", "grades document 'cat' for query 'q1' a second time"),

@@ -192,12 +192,12 @@ def refuse(
 
 def test_a_missing_tensor(llama: Path, tmp_path: Path) -> None:
     edited(llama, lambda held: held.pop("model.layers.1.mlp.up_proj.weight"))
-    refuse(llama, ModelIncomplete, r"lacks 1 tensors of its config\.json, such as model\.layers\.1\.mlp\.up_proj\.weight", tmp_path)
+    refuse(llama, ModelIncomplete, r"lacks 1 tensor of its config\.json, such as model\.layers\.1\.mlp\.up_proj\.weight", tmp_path)
 
 
 def test_a_tensor_too_many(llama: Path, tmp_path: Path) -> None:
     edited(llama, lambda held: held.update({"model.layers.0.self_attn.q_norm.weight": np.ones(32, np.float32)}))
-    refuse(llama, UnsupportedModel, r"1 tensors that a model of its config\.json has no use for, such as .*q_norm", tmp_path)
+    refuse(llama, UnsupportedModel, r"1 tensor that a model of its config\.json has no use for, such as .*q_norm", tmp_path)
 
 
 def test_a_weight_too_large_for_half_precision(llama: Path, tmp_path: Path) -> None:

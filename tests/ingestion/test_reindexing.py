@@ -268,7 +268,7 @@ UNUSABLE: dict[str, tuple[dict[str, Any], str]] = {
     "queries without text": ({"judged": Judged({"q": "Cats"}, {"z": {"1": 1}})}, "1 judged query has no text, such as 'z'"),
     "other documents": (
         {"judged": Judged({"q": "Cats"}, {"q": {"nope": 1, "1": 0}})},
-        "none of the 1 relevant documents of the judgements, such as 'nope', is in the collection",
+        "none of 1 relevant document of the judgements, such as 'nope', is in the collection",
     ),
     "empty queries": ({"judged": Judged({"q": " "}, {"q": {"1": 1}})}, "every query with a relevant document .* is empty"),
     "half a grade": ({"judged": Judged({"q": "Cats"}, {"q": {"1": 1.5}})}, "the grade of '1' for 'q' is 1.5; give a whole number"),  # type: ignore[dict-item]

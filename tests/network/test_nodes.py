@@ -281,5 +281,5 @@ def test_doctor_looks_at_each_address(cluster: QdrantStandIn, model_folder: Path
         cluster.lost = {2}
         told = {one.name: one for one in examine(searcher.settings)}["protocol"]
         assert not told.ok
-        assert f"1 of 3 addresses do not answer: the Qdrant server at {cluster.urls[2]} cannot be reached" in told.detail
+        assert f"1 of 3 addresses does not answer: the Qdrant server at {cluster.urls[2]} cannot be reached" in told.detail
         assert len(searcher.search("cats").hits) == 3

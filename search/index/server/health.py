@@ -102,7 +102,9 @@ def _protocol(asked: _Asked) -> Told:
                 lines.append(f"{node.url} (Qdrant {node.rest.info().version}): {node.spoken()}")
         except IndexFailure as error:
             silent.append(str(error))
-    problem = f"{len(silent)} of {len(nodes)} addresses do not answer: {'; '.join(silent)}" if silent else ""
+    do = "does" if len(silent) == 1 else "do"
+    of_all = f"{len(silent)} of {counted(len(nodes), 'address', 'addresses')}"
+    problem = f"{of_all} {do} not answer: {'; '.join(silent)}" if silent else ""
     return "; ".join(lines) or "none", problem, {"addresses": len(nodes), "addresses_failing": len(silent)}
 
 
