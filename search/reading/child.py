@@ -32,6 +32,7 @@ from search.errors import InvalidDocument, ReaderFailed
 from search.kinds import MAILBOX
 from search.reading.files import CHANGED, TRIES, Item, Snapshot, SourceFile
 from search.reading.named import Named
+from search.system.interpreter import interpreter
 from search.system.posix import check_posix
 
 _LENGTH = struct.Struct(">I")
@@ -264,8 +265,8 @@ class _Child:
         self._limits = limits
         self._buffer = bytearray()
         package = Path(__file__).absolute().parents[2]  # the very one that runs here, then whatever its libraries are found by
-        command = [sys.executable, "-P", "-m", __name__, str(os.getpid()), str(limits.memory_mb * _MEGABYTE)]
         try:
+            command = [interpreter(), "-P", "-m", __name__, str(os.getpid()), str(limits.memory_mb * _MEGABYTE)]
             self._connection, child_end = socket.socketpair()
         except OSError as error:
             raise ReaderFailed(_not_started(error)) from error

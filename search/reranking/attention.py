@@ -9,6 +9,7 @@ from typing import Any
 
 from search.errors import InferenceFailed
 from search.settings import CudaSettings
+from search.system.interpreter import interpreter
 
 _TIMEOUT_S = 600
 
@@ -22,10 +23,10 @@ def attention_kernels(folder: Path, cuda: CudaSettings) -> list[str]:
     Raises:
         InferenceFailed: the other process failed or took too long.
     """
-    command = [sys.executable, "-P", "-m", __name__, str(folder), cuda.model_dump_json()]
     try:
+        command = [interpreter(), "-P", "-m", __name__, str(folder), cuda.model_dump_json()]
         done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True)  # noqa: S603 -- itself
-    except subprocess.SubprocessError as error:
+    except (OSError, subprocess.SubprocessError) as error:
         cause = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
         raise InferenceFailed(f"the attention kernel of {folder} could not be found out: {cause}") from error
     return named_in(done.stdout)

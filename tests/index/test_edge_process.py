@@ -380,6 +380,10 @@ def test_a_child_that_cannot_be_started_is_a_fault_that_may_pass(
         for _ in range(2):
             with pytest.raises(IndexFaulted, match=r"cannot be started: .*No such file.*; the next request tries again"):
                 index.count()
+        patched.setattr(sys, "executable", "/usr/bin/uwsgi")
+        patched.setattr(sys, "exec_prefix", "/nowhere")
+        with pytest.raises(IndexFaulted, match=r"no Python to start it with \(it is embedded in /usr/bin/uwsgi, and"):
+            index.count()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
     try:
@@ -387,4 +391,5 @@ def test_a_child_that_cannot_be_started_is_a_fault_that_may_pass(
             index.count()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    monkeypatch.setattr(sys, "executable", "/usr/bin/uwsgi")  # beside which the environment has a Python
     assert index.count() == 0

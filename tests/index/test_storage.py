@@ -407,13 +407,17 @@ def test_what_is_closed_when_its_graph_is_built_stays_as_it_is(data: Path, monke
     assert sorted(one.name for one in (data / "collections/documents").iterdir() if one.is_dir()) == ["shard"]
 
 
-@pytest.mark.parametrize("interpreter", [None, "", "/usr/bin/uwsgi"])
-def test_where_python_is_embedded_a_graph_is_built_in_place(
-    data: Path, monkeypatch: pytest.MonkeyPatch, interpreter: str | None
+@pytest.mark.parametrize("frozen", [False, True])
+def test_where_no_python_can_be_started_a_graph_is_built_in_place(
+    data: Path, monkeypatch: pytest.MonkeyPatch, *, frozen: bool
 ) -> None:
     index = opened(data)
     index.delete(filter=of(3, 4))
-    monkeypatch.setattr(sys, "executable", interpreter)
+    if frozen:
+        monkeypatch.setattr(sys, "frozen", True, raising=False)
+    else:
+        monkeypatch.setattr(sys, "executable", "/usr/bin/uwsgi")
+        monkeypatch.setattr(sys, "exec_prefix", "/nowhere")
     assert index._opened.is_due(1, 32)
     index.optimize()
     assert not index._opened.is_due(1, 32)

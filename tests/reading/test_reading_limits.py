@@ -315,11 +315,25 @@ def test_a_child_that_keeps_much_memory_is_replaced(tmp_path: Path) -> None:
 
 def test_a_child_that_cannot_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.html").write_text("<p>x</p>")
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "absent"))
+    false = tmp_path / "false.py"
+    false.symlink_to("/bin/false")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "absent.py"))
     with pytest.raises(ReaderFailed, match="no process can be started to read files in: No such file or directory"):
         read(tmp_path)
-    monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(ReaderFailed, match=r"ended with 1 before it read any; see what `/bin/false -P -m search.reading.child`"):
+    monkeypatch.setattr(sys, "executable", str(false))
+    with pytest.raises(ReaderFailed, match=r"ended with 1 before it read any; see what `.*false.py -P -m search.reading.child`"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("program", [None, "", "/usr/bin/uwsgi"])
+def test_where_python_is_embedded_the_one_of_its_environment_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str | None
+) -> None:
+    (tmp_path / "a.html").write_text("<p>x</p>")
+    monkeypatch.setattr(sys, "executable", program)
+    assert texts(read(tmp_path)) == ["x"]
+    monkeypatch.setattr(sys, "exec_prefix", "/nowhere")
+    with pytest.raises(ReaderFailed, match=r"no Python to start it with \(it is embedded in .*no /nowhere/bin/python3\.\d+\); run"):
         read(tmp_path)
 
 
@@ -443,7 +457,7 @@ def test_long_names_block_nobody(tmp_path: Path) -> None:
 
 @linux
 def test_a_child_that_retires_leaves_pages_to_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "retires"
+    program = tmp_path / "retires.py"
     program.write_text(
         f"#!{sys.executable}\nimport sys\nfrom search.reading import child\n"
         "child._RETIRES_AT = 0\nchild._main(*map(int, sys.argv[-2:]))\n"

@@ -23,6 +23,7 @@ from search.errors import IndexFaulted, IndexFull
 from search.index.edge.builder import sync
 from search.system.files import is_full
 from search.system.forks import watch
+from search.system.interpreter import interpreter
 
 _PROGRAM = Path(__file__).with_name("builder.py")
 _COPY = ".building."
@@ -35,8 +36,8 @@ class Building:
         """Start; nothing may be written to the folder until it is `copied`."""
         self._folder = folder
         self.copy = folder.with_name(f"{folder.name}{_COPY}{secrets.token_hex(4)}")
-        command = [sys.executable, "-P", str(_PROGRAM), str(folder), str(self.copy), json.dumps(sys.path)]
         try:
+            command = [interpreter(), "-P", str(_PROGRAM), str(folder), str(self.copy), json.dumps(sys.path)]
             self._process = subprocess.Popen(  # noqa: S603  # our own
                 command,
                 stdin=subprocess.PIPE,
@@ -125,11 +126,6 @@ class Building:
 
 
 _AGAIN = "what was written stays and is searched without it, and the next ingestion builds it"
-
-
-def can_be_beside() -> bool:
-    """Whether Python can be started: what embeds it, such as uWSGI, or is frozen, gives its own name in place of that, or none."""
-    return "py" in Path(sys.executable or "").name and not hasattr(sys, "frozen")
 
 
 def settle(folder: Path) -> None:

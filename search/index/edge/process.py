@@ -41,6 +41,7 @@ from search.index.edge.folder import Claims, DataFolder, User, read_owner
 from search.network.deadlines import left_of, within
 from search.settings import StorageSettings
 from search.system.forks import abandon, watch
+from search.system.interpreter import interpreter
 
 if TYPE_CHECKING:
     from search.index.edge.index import EdgeIndex
@@ -249,7 +250,7 @@ class EdgeProcess:
             with ours, theirs:
                 for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):  # lest it stops in the middle of a message
                     ours.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", int(_STILL_S), 0))
-                command = [sys.executable, "-P", "-m", "search.index.edge.process", str(theirs.fileno()), self.location]
+                command = [interpreter(), "-P", "-m", "search.index.edge.process", str(theirs.fileno()), self.location]
                 command.append(json.dumps(User.this()))
                 process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)  # noqa: S603  # our own
                 self._child = (process, Connection(ours.detach()))

@@ -10,9 +10,10 @@ from pathlib import Path
 import qdrant_edge as edge
 
 from search.errors import IndexCorrupt, IndexFailure, IndexFull, IndexRejected
-from search.index.edge.building import Building, can_be_beside, settle
+from search.index.edge.building import Building, settle
 from search.index.edge.conversion import GRAPH_FROM_BYTES
 from search.system.files import hindrance, is_full, lack_of_room
+from search.system.interpreter import has_interpreter
 
 _REMOVED = 0.2  # of all points: from there on the engine builds a segment anew without them …
 _LEAST = 1_000  # … if it has so many, by its defaults
@@ -94,7 +95,7 @@ class OpenShard:
                 with self.use() as opened:
                     self.failure = None
                     opened.flush()
-                    if can_be_beside():
+                    if has_interpreter():
                         self._building = Building(self._folder)
                     else:
                         self._in_vain = not opened.optimize()
