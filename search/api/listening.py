@@ -15,12 +15,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from errno import EADDRNOTAVAIL, EAFNOSUPPORT
+from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from search.errors import InvalidSettings
+from search.errors import InvalidSettings, SearchError
 
 _log = logging.getLogger("search.api")
 _RESERVE = 128  # descriptors for what is opened later: the index and its process, a server's answers, logs, traces
@@ -256,6 +256,35 @@ def bound(host: str, port: int) -> list[socket.socket]:
             sock.close()
         raise
     return sockets
+
+
+def unheard(host: str, port: int, error: OSError | UnicodeError) -> str:
+    """Why nothing can listen, and what to do; UnicodeError: a host that no name server could know."""
+    elsewhere = "choose another with --host or SEARCH_SERVICE__HOST, such as 127.0.0.1"
+    if isinstance(error, socket.gaierror | UnicodeError):
+        return f"nothing can listen on {host}: there is no such name; {elsewhere}"
+    reasons = {
+        EADDRINUSE: "the port is taken; choose another with --port or SEARCH_SERVICE__PORT",
+        EACCES: "this user may not use the port; choose one above 1023 with --port or SEARCH_SERVICE__PORT",
+        EADDRNOTAVAIL: f"this machine has no such address; {elsewhere}",
+    }
+    return f"nothing can listen on {host}:{port}: {reasons.get(error.errno or 0, error)}"
+
+
+def is_taken(host: str, port: int) -> bool:
+    """Whether a program listens there already, which may be the service itself.
+
+    Raises:
+        SearchError: none can.
+    """
+    try:
+        for sock in bound(host.strip("[]"), port):
+            sock.close()
+    except (OSError, UnicodeError) as error:
+        if getattr(error, "errno", None) == EADDRINUSE:
+            return True
+        raise SearchError(unheard(host, port, error)) from error
+    return False
 
 
 def _network(address: str) -> str:

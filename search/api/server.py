@@ -6,14 +6,13 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Collection
-from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL
 from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from search.api.app import build_app
-from search.api.listening import Connections, Listener, bound, room
+from search.api.listening import Connections, Listener, bound, room, unheard
 from search.api.state import CLOSES_S, Service
 from search.documents import counted
 from search.errors import SearchError
@@ -81,7 +80,7 @@ class _Server(uvicorn.Server):
             listening = bound(self.config.host, self.config.port)
         except (OSError, UnicodeError) as error:  # UnicodeError: a host that no name server could know
             await self.lifespan.shutdown()
-            raise SearchError(_unheard(self._service.limits.host, self.config.port, error)) from error
+            raise SearchError(unheard(self._service.limits.host, self.config.port, error)) from error
         receive_s = self._service.limits.receive_s
         listener = Listener(listening, self._connections, self._protocol, tls=self.config.ssl, handshake_s=receive_s)
         listener.start()
@@ -132,18 +131,6 @@ def _tell(tasks: Collection["asyncio.Task[Any]"]) -> None:
         _log.warning("503 for %s that did not end in time", counted(len(tasks), "request"))
     for task in list(tasks):
         task.cancel()
-
-
-def _unheard(host: str, port: int, error: OSError | UnicodeError) -> str:
-    """Why nothing can listen, and what to do."""
-    if isinstance(error, socket.gaierror | UnicodeError):
-        return f"nothing can listen on {host}: there is no such name; choose another with --host, such as 127.0.0.1"
-    reasons = {
-        EADDRINUSE: "the port is taken; choose another with --port",
-        EACCES: "this user may not use the port; choose one above 1023 with --port",
-        EADDRNOTAVAIL: "this machine has no such address; choose another with --host, such as 127.0.0.1",
-    }
-    return f"nothing can listen on {host}:{port}: {reasons.get(error.errno or 0, error)}"
 
 
 class _Protocol(H11Protocol):

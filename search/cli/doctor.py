@@ -31,6 +31,7 @@ from search.settings import (
     files_read,
     unknown_names,
 )
+from search.system.posix import check_posix
 from search.system.telemetry import telemetry_off
 from search.system.terminal import show
 
@@ -202,14 +203,17 @@ def _tenant(field: str | None, name: str | None) -> str:
 def _service(service: ServiceSettings) -> str:
     if importlib.util.find_spec("fastapi") is None:
         return "not installed: the extra serve"
+    check_posix("search serve")
     from search.api.keys import check_listening
+    from search.api.listening import is_taken
 
     check_listening(service)
+    taken = ", where a program listens now" if is_taken(service.host, service.port) else ""
     keys = ", ".join(
         f"{name} ({', '.join(sorted(key.scopes))}{'' if key.tenant is None else f'; for {key.tenant}'})"
         for name, key in service.api_keys.items()
     )
-    listening = f"{service.host}:{service.port}, {f'keys: {keys}' if keys else 'no keys, so for this machine only'}"
+    listening = f"{service.host}:{service.port}{taken}, {f'keys: {keys}' if keys else 'no keys, so for this machine only'}"
     if service.traces_url is None:
         return listening
     from search.api.traces import Traces

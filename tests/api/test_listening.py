@@ -25,9 +25,9 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from serving import serving, slowed, wait_until, with_birds
 
 from search.api.keys import check_listening, new_key
-from search.api.listening import bound
+from search.api.listening import bound, is_taken
 from search.documents import Document
-from search.errors import InvalidSettings
+from search.errors import InvalidSettings, SearchError
 from search.searcher import open_search
 from search.settings import ServiceSettings, Settings
 
@@ -101,6 +101,21 @@ def child_of(pid: int) -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for the engine's process in /proc")
+def test_a_port_without_the_right_to_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        assert is_taken("127.0.0.1", listening.getsockname()[1])
+    assert not is_taken("localhost", 0)
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")  # who runs the tests may have the right
+
+    monkeypatch.setattr(socket, "create_server", refused)
+    with pytest.raises(
+        SearchError, match=r"on 127\.0\.0\.1:80: this user may not use the port; choose one above 1023 with --port or"
+    ):
+        is_taken("127.0.0.1", 80)
+
+
 def test_strangers_who_hold_all_they_can_stop_nothing(tmp_path: Path) -> None:
     may_open(1400)
     stuffed(tmp_path)

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import zipfile
@@ -744,6 +745,13 @@ def test_doctor(tmp_path: Path) -> None:
     unbound = search("doctor", *where, status=1, SEARCH_CONTEXT__TOKENIZER="/nope", SEARCH_TENANT="acme").stdout
     assert "PROBLEM  context         the tokenizer /nope cannot be read" in unbound
     assert "PROBLEM  tenant          for the tenant 'acme' alone, and in which field documents name theirs is not said" in unbound
+    absent = {"SEARCH_SERVICE__HOST": "192.0.2.1", "SEARCH_SERVICE__API_KEYS": json.dumps({"a": {"sha256": "0" * 64}})}
+    unheard = search("doctor", *where, status=1, **absent).stdout
+    assert "PROBLEM  service         nothing can listen on 192.0.2.1:8000: this machine has no such address; choose" in unheard
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        told = search("doctor", *where, SEARCH_SERVICE__PORT=str(port)).stdout
+    assert f"ok       service         127.0.0.1:{port}, where a program listens now, no keys" in told
     broken = search("doctor", *where, status=1, SEARCH_DEVICE="cuda").stdout
     assert "PROBLEM  embedder" in broken
     assert "install the extra gpu" in broken
