@@ -72,7 +72,7 @@ from search.settings.sections import (
     shown_value,
     true_is_no_number,
 )
-from search.settings.variables import BETWEEN, PREFIX, names_in, unknown, without_empty
+from search.settings.variables import BETWEEN, PREFIX, names_in, read_variables, unknown
 from search.system.caches import CACHE
 from search.system.files import replacing_file
 
@@ -139,7 +139,7 @@ class _Environment(EnvSettingsSource):
     """Variables, of which most say nothing where they are empty."""
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
-        return without_empty(super()._load_env_vars(), self.settings_cls)
+        return read_variables(os.environ, self.settings_cls)
 
     def decode_complex_value(self, field_name: str, field: FieldInfo | None, value: Any) -> Any:
         """What is written as JSON; ValueError with the variable's name if it is none."""
@@ -161,8 +161,7 @@ class _DotEnv(_Environment, DotEnvSettingsSource):
         super().__init__(settings_cls)
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
-        said = dotenv_values(stream=io.StringIO(self._text))
-        return without_empty({name.lower(): value for name, value in said.items()}, self.settings_cls)
+        return read_variables(dotenv_values(stream=io.StringIO(self._text)), self.settings_cls)
 
     def __call__(self) -> dict[str, Any]:
         known = self.settings_cls.model_fields
@@ -216,7 +215,9 @@ class Settings(BaseSettings):
         "everything is then read and written for one tenant.",
     )
     tenant: Annotated[str, AfterValidator(checked_tenant)] | None = Field(None, description="For which one.")
-    collections: dict[str, CollectionSettings] = Field({}, description="By name, what holds for one collection alone.")
+    collections: dict[str, CollectionSettings] = Field(
+        {}, description="By name, what holds for one collection alone; in a variable capitals alone are small letters."
+    )
     embedder: EmbedderSettings = EmbedderSettings()
     lexical: LexicalSettings = LexicalSettings()
     reranker: RerankerSettings = CrossEncoderSettings()

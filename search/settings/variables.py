@@ -19,9 +19,13 @@ _NEAR = 0.8  # as alike, of 1, are a name and the one that was meant
 _GUARDS = {f"{_OURS}service", f"{_OURS}service__api_keys"}  # without which anybody is let in, so an empty one is a mistake
 
 
-def without_empty(variables: Mapping[str, str | None], root: type[BaseModel]) -> dict[str, str | None]:
-    """Variables, in small letters, without those that say nothing: the empty ones, but for texts, which may be empty."""
-    return {name: value for name, value in variables.items() if value or name not in _nothing_if_empty(root)}
+def read_variables(variables: Mapping[str, str | None], root: type[BaseModel]) -> dict[str, str | None]:
+    """Variables as settings know them, without those that say nothing: the empty ones, but for texts, which may be empty.
+
+    Names are in small letters, but for those of the user's within them, as of collections, that are not in capitals alone.
+    """
+    spelt = ((_spelt(name, root), value) for name, value in variables.items())
+    return {name: value for name, value in spelt if value or name not in _nothing_if_empty(root)}
 
 
 def names_in(dotenv: str) -> tuple[list[str], list[int]]:
@@ -53,6 +57,22 @@ def _meant(name: str, root: type[BaseModel]) -> str:
 def _nothing_if_empty(root: type[BaseModel]) -> frozenset[str]:
     texts = {name for name, kinds in _variables(root).items() if any(map(_is_text, kinds))}
     return frozenset(_variables(root).keys() - texts - _GUARDS)
+
+
+def _spelt(name: str, root: type[BaseModel]) -> str:
+    small = name.lower()
+    start = next((len(one) for one in _tables(root) if small.startswith(one)), None)
+    if start is None:
+        return small
+    own, sign, rest = name[start:].partition(BETWEEN)
+    return f"{small[:start]}{own.lower() if own.isupper() else own}{sign}{rest.lower()}"
+
+
+@functools.cache
+def _tables(root: type[BaseModel]) -> tuple[str, ...]:
+    """How variables begin that name what is called as the user likes."""
+    tables = (name for name, kinds in _variables(root).items() if any(get_origin(kind) in {dict, Mapping} for kind in kinds))
+    return tuple(f"{name}{BETWEEN}" for name in tables)
 
 
 @functools.cache

@@ -533,6 +533,27 @@ def test_an_empty_text_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (settings.embedder.query_prompt, settings.collections["theirs"].title) == ("", "")
 
 
+@pytest.mark.parametrize("in_a_file", [False, True])
+def test_names_of_the_users_have_their_capitals_in_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, in_a_file: bool
+) -> None:
+    said = {
+        "SEARCH_COLLECTIONS__Books__vector": "dense",
+        "SEARCH_COLLECTIONS__OTHERS__VECTOR": "dense",
+        "Search_Service__Api_Keys__Team-A__SHA256": "0" * 64,
+        "SEARCH_STORAGE__PAYLOAD_INDEXES__metadata.bornIn": "integer",
+    }
+    if in_a_file:
+        (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in said.items()))
+    else:
+        for name, value in said.items():
+            monkeypatch.setenv(name, value)
+    settings = Settings()
+    assert {name: one.vector for name, one in settings.collections.items()} == {"Books": "dense", "others": "dense"}
+    assert [*settings.service.api_keys] == ["Team-A"]
+    assert settings.storage.payload_indexes == {"metadata.bornIn": "integer"}
+
+
 def test_a_model_has_a_name() -> None:
     for given in ({"embedder": {"model": ""}}, {"reranker": {"model": ""}}, {"reranker": {"kind": "causal", "model": ""}}):
         with pytest.raises(InvalidSettings, match=r"\.model: String should have at least 1 character"):
