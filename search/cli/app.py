@@ -19,6 +19,7 @@ from search.cli.options import CONFIG, WrongUsage
 from search.cli.paths import path
 from search.errors import SearchError
 from search.factory import needs_extra
+from search.system.files import expanded, writing
 from search.system.terminal import NotPrinted, clean_lines, note, prepare, show
 
 _INTERRUPTED = 130
@@ -26,6 +27,8 @@ _QUIET = logging.NullHandler()  # results say what failed, and notes what is wro
 _LOGGERS = ("search", "dotenv")
 _DEBUG: ContextVar[bool] = ContextVar("debug", default=False)
 _COMMAND: ContextVar[str | None] = ContextVar("command", default=None)  # that runs
+_COMPLETIONS = ("--show-completion", "--install-completion")
+_SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
 _RESUMED = {"ingest", "reindex", "update", "push", "adopt"}  # where they stopped, by the same command
 
 
@@ -117,10 +120,12 @@ def main() -> None:
     _DEBUG.set(False)
     arguments = sys.argv[1:]
     if arguments[:1] == ["help"]:
-        arguments = [*arguments[1:], "--help"]
+        arguments = [*(arguments[1:] if arguments[1:] != ["help"] else []), "--help"]
     try:
         with needs_extra():
-            status = app(arguments, prog_name="search", standalone_mode=False)
+            status = (
+                _completion(*arguments) if _names_shell(arguments) else app(arguments, prog_name="search", standalone_mode=False)
+            )
         sys.stdout.flush()
         if status == _INTERRUPTED:
             kept = "; what was written stays, and the same command goes on from there" if _COMMAND.get() in _RESUMED else ""
@@ -141,6 +146,24 @@ def main() -> None:
             raise
         status = _wrong_usage(error)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _names_shell(arguments: list[str]) -> bool:
+    return len(arguments) == 2 and arguments[0] in _COMPLETIONS and not arguments[1].startswith("-")  # noqa: PLR2004  # and the shell
+
+
+def _completion(option: str, shell: str) -> None:
+    """Show or install the completion of a shell, where typer by itself knows that of the one it runs in."""
+    from typer.completion import get_completion_script, install  # type: ignore[attr-defined]  # which names no exports
+
+    if shell not in _SHELLS:
+        raise WrongUsage(f"{option} knows no shell {shell!r}; there are {', '.join(_SHELLS)}")
+    if option == "--show-completion":
+        print(get_completion_script(prog_name="search", complete_var="_SEARCH_COMPLETE", shell=shell))
+    else:
+        with writing("completion", expanded("~")):
+            _, file = install(shell=shell, prog_name="search", complete_var="_SEARCH_COMPLETE")
+        show(f"{shell} completes commands and options once it is started again, by {file}")
 
 
 def _wrong_usage(error: Any) -> int:

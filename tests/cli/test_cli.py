@@ -270,14 +270,27 @@ def test_debug_that_is_a_value_or_stands_behind_two_hyphens_is_no_option(tmp_pat
 
 
 def test_help_is_shown_however_it_is_asked_for() -> None:
-    for asked, plain in (("-h", "--help"), ("help", "--help"), ("collections list -h", "collections list --help")):
+    for asked, plain in (
+        ("-h", "--help"),
+        ("help", "--help"),
+        ("help help", "--help"),
+        ("collections list -h", "collections list --help"),
+    ):
         assert search(*asked.split()).stdout == search(*plain.split()).stdout
     assert search("help", "collections", "list").stdout == search("collections", "list", "--help").stdout
 
 
-def test_a_shell_completes_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shell_completes_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr("shellingham.detect_shell", lambda: ("zsh", "/bin/zsh"))  # though no shell may have started the tests
     assert "_SEARCH_COMPLETE=complete_zsh" in search("--show-completion").stdout
+    for shell in ("bash", "zsh", "fish"):
+        assert f"_SEARCH_COMPLETE=complete_{shell}" in search("--show-completion", shell).stdout
+    assert search("--show-completion", "tcsh", status=2).stderr.endswith(
+        "no shell 'tcsh'; there are bash, zsh, fish, powershell, pwsh\n"
+    )
+    assert "fish completes commands" in search("--install-completion", "fish").stdout
+    assert "complete_fish" in (tmp_path / ".config/fish/completions/search.fish").read_text()
     said: dict[str, Any] = {"_SEARCH_COMPLETE": "complete_bash", "COMP_WORDS": "search collections al", "COMP_CWORD": "2"}
     assert search(**said).stdout == "alias\n"
 
