@@ -33,6 +33,7 @@ from search.documents import (
     Document,
     Hit,
     Json,
+    Number,
     Rejection,
     SearchResult,
     check_flags,
@@ -136,19 +137,19 @@ class _Calls:
         named = {"ids": check_strings(ids, "ids", "document ids"), "filter": _plain(filter), "dry_run": dry_run}
         return _Call("PATCH", "/v1/documents", self._body(metadata=metadata) | self._body(**named), _report)
 
-    def delete(self, ids: Sequence[str], filter: Filter | None, *, dry_run: bool, on_change: OnChange | None) -> _Call[int]:
+    def delete(self, ids: Sequence[str], filter: Filter | None, *, dry_run: bool, on_change: OnChange | None) -> _Call[Number]:
         check_flags(dry_run=dry_run)
         checked = check_strings(ids, "ids", "document ids")
         named = [one for one in checked if one]  # no document has an empty id, and no service takes one
         if checked and not named and filter is None:
-            return _known(0)
+            return _known(Number())
         selection = self._body(ids=named, filter=_plain(filter), dry_run=dry_run)
 
-        def read(body: Any) -> int:
+        def read(body: Any) -> Number:
             if on_change:
                 for document_id in body["document_ids"]:
                     on_change("removed", str(document_id))
-            return int(body["removed"])
+            return _count(body, "removed")
 
         return _Call("POST", "/v1/documents/delete", selection, read)
 
@@ -157,8 +158,8 @@ class _Calls:
         where = "" if self._collection is None else f"?collection={_in_url(self._collection)}"
         return _Call("GET", f"/v1/documents/{_in_url(document_id)}{where}", None, functools.partial(_document, document_id))
 
-    def count(self, filter: Filter | None) -> _Call[int]:
-        return _Call("POST", "/v1/documents/count", self._body(filter=_plain(filter)), lambda body: int(body["passages"]))
+    def count(self, filter: Filter | None) -> _Call[Number]:
+        return _Call("POST", "/v1/documents/count", self._body(filter=_plain(filter)), lambda body: _count(body, "passages"))
 
     def rerank(self, query: str, texts: Sequence[str], *, raw: bool) -> _Call[Scores]:
         check_flags(raw=raw)
@@ -307,7 +308,7 @@ class Client(_Connected[httpx.Client]):
         filter: Filter | None = None,
         dry_run: bool = False,
         on_change: OnChange | None = None,
-    ) -> int:
+    ) -> Number:
         """Remove documents; how many there were. See Searcher.delete, and `search` for errors."""
         return self._sent(self._calls.delete(ids, filter, dry_run=dry_run, on_change=on_change))
 
@@ -315,7 +316,7 @@ class Client(_Connected[httpx.Client]):
         """A document as it came; DocumentNotFound if there is none."""
         return self._sent(self._calls.get(document_id))
 
-    def count(self, filter: Filter | None = None) -> int:
+    def count(self, filter: Filter | None = None) -> Number:
         """How many passages pass a filter, or there are."""
         return self._sent(self._calls.count(filter))
 
@@ -408,7 +409,7 @@ class AsyncClient(_Connected[httpx.AsyncClient]):
         filter: Filter | None = None,
         dry_run: bool = False,
         on_change: OnChange | None = None,
-    ) -> int:
+    ) -> Number:
         """Remove documents."""
         return await self._sent(self._calls.delete(ids, filter, dry_run=dry_run, on_change=on_change))
 
@@ -416,7 +417,7 @@ class AsyncClient(_Connected[httpx.AsyncClient]):
         """A document as it came."""
         return await self._sent(self._calls.get(document_id))
 
-    async def count(self, filter: Filter | None = None) -> int:
+    async def count(self, filter: Filter | None = None) -> Number:
         """How many passages pass a filter, or there are."""
         return await self._sent(self._calls.count(filter))
 
@@ -656,6 +657,10 @@ def _results(body: Mapping[str, Any]) -> list[SearchResult | SearchError]:
     return [_error(0, one["error"]) if "error" in one else _result(one) for one in body["results"]]
 
 
+def _count(body: Mapping[str, Any], name: str) -> Number:
+    return Number.of(int(body[name]), map(str, body.get("warnings", ())))  # which the first services did not send
+
+
 def _document(document_id: str, body: Mapping[str, Any]) -> Document:
     if body.get("id") != document_id:  # where a proxy in between understands an address otherwise
         raise ServiceRefused(f"the service cannot be asked for the document {document_id!r} by its id")
@@ -666,4 +671,6 @@ def _report(body: Mapping[str, Any]) -> IngestReport:
     rejections = tuple(Rejection(**one) for one in body["rejections"])
     listed = {"elsewhere_ids": tuple(body.get("elsewhere_ids", ())), "doubled_ids": tuple(map(tuple, body.get("doubled_ids", ())))}
     remarks = tuple(Remark(**one) for one in body.get("remarks", ()))
-    return IngestReport(**{**body, "rejections": rejections, "remarks": remarks, **listed})
+    return IngestReport(
+        **{**body, "rejections": rejections, "remarks": remarks, "warnings": tuple(body.get("warnings", ())), **listed}
+    )

@@ -356,6 +356,23 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(shown) + (f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else "")
 
 
+class Number(int):
+    """How many there are.
+
+    Attributes:
+        warnings: where nothing passes a filter, the fields that it asks about and no document has, or has otherwise.
+    """
+
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, number: int, warnings: Iterable[str] = ()) -> "Number":
+        """A number with what is to be said of it."""
+        counted = cls(number)
+        counted.warnings = tuple(warnings)
+        return counted
+
+
 def counted(number: int, one: str, several: str = "") -> str:
     """A number with what it counts, such as "1 passage" and "2,000 passages"; `several` words, where these take more than an s."""
     return f"{number:,} {one if number == 1 else several or f'{one}s'}"

@@ -5,12 +5,13 @@ import copy
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from search.documents import Document, Rejection, RerankResult, Retrieval, SearchResult, check_flags
+from search.documents import Document, Number, Rejection, RerankResult, Retrieval, SearchResult, check_flags
 from search.errors import IndexFailure, InvalidQuery, InvalidSettings, SearcherClosed, SearchError, TenantRequired
 from search.factory import build_collections, build_embedder, build_live_embedder, build_reranker, build_words, needs_extra
 from search.settings import EdgeSettings, MemorySettings, Settings, check_tenancy, checked_collection, embedder_of, section_of
@@ -104,11 +105,12 @@ class Searcher:
         on_change: "OnChange | None" = None,
         on_wait: "OnWait | None" = None,
         on_build: "OnBuild | None" = None,
-    ) -> int:
+    ) -> Number:
         """Remove documents, by id or by a filter that any passage passes (search.index.filters); how many there were.
 
-        Those that are not there are no error. If more than a fifth goes, Edge builds the rest a new graph, which gives room on the
-        disk back; `on_build` is called before, with the number of passages.
+        Those that are not there are no error; `warnings` of what is returned say what may be wrong with a filter that met none. If
+        more than a fifth goes, Edge builds the rest a new graph, which gives room on the disk back; `on_build` is called before,
+        with the number of passages.
 
         See search.ingestion.changes for the rest, and for errors.
         """
@@ -120,7 +122,8 @@ class Searcher:
 
             chosen = Selection(ids, filter)
             patient = self._patiently(index, on_wait)
-            return remove(patient, embedder, chosen, dry_run=dry_run, on_change=on_change, on_build=on_build)
+            removed = remove(patient, embedder, chosen, dry_run=dry_run, on_change=on_change, on_build=on_build)
+            return Number.of(removed, () if removed else _misfits(index, filter))
 
     def update(
         self,
@@ -151,7 +154,8 @@ class Searcher:
             from search.ingestion.lookup import Selection
 
             documents = updated(self._patiently(self.index, on_wait), Selection(ids, filter), metadata)
-            return run.run(documents, dry_run=dry_run, create=False)
+            report = run.run(documents, dry_run=dry_run, create=False)
+            return report if report.changed or report.unchanged else replace(report, warnings=tuple(_misfits(self.index, filter)))
 
     def reindex(
         self,
@@ -401,12 +405,13 @@ class Searcher:
         with self._parts.using() as (_, index):
             yield self._parts.opened(self._bound(index))
 
-    def count(self, filter: "Filter | Mapping[str, Any] | str | None" = None) -> int:
+    def count(self, filter: "Filter | Mapping[str, Any] | str | None" = None) -> Number:
         """How many passages pass a filter, or there are in all; see `opened` for errors, and search.index.filters."""
         from search.query.service import plain_filter
 
         with self.using() as index:
-            return index.count(plain_filter(filter, index))
+            number = index.count(plain_filter(filter, index))
+            return Number.of(number, () if number else _misfits(index, filter))
 
     def of_tenant(self, name: str) -> "Searcher":
         """The same collection for one tenant, whose documents are all there are: none other is found, counted, given or changed.
@@ -593,6 +598,14 @@ class Searcher:
                     on_wait(error, seconds)
 
         return Attempts(Patience(self.settings.ingestion.patience_s), waited)
+
+
+def _misfits(index: "VectorIndex", filter: "Filter | Mapping[str, Any] | str | None") -> list[str]:
+    from search.query.misfits import misfits
+    from search.query.service import plain_filter
+
+    plain = plain_filter(filter, index)
+    return [] if plain is None else misfits(index, plain)
 
 
 def _check_name(collection: Any) -> None:

@@ -5,6 +5,7 @@ import dataclasses
 import gc
 import inspect
 import itertools
+import json
 import logging
 import math
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -15,6 +16,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from commands import search
 from qdrant_client import models
 from serving import FOUR, PETS, Served, serving, slowed, with_pets
 
@@ -227,6 +229,24 @@ def test_names_that_are_no_strings_stay_what_they_are(served: Served) -> None:
         with pytest.raises(InvalidQuery, match="cannot be sent as JSON"):
             client.update(around, ids=["dogs"])
         assert client.get("dogs").metadata == PETS[2].metadata
+
+
+def test_a_filter_that_nothing_passes_is_told_of_wherever_it_chooses_documents(served: Served) -> None:
+    none = "no document has the field 'metadata.leg' that the filter asks about"
+    asked = {"must": [{"key": "metadata.leg", "match": {"value": 4}}]}
+    text = {"must": [{"key": "metadata.legs", "match": {"value": "4"}}]}
+    with Client(served.url) as client:
+        for program in (client, served.searcher):
+            for number in (program.count(asked), program.delete(filter=asked), program.delete(filter=asked, dry_run=True)):
+                assert (number, number.warnings) == (0, (none,))
+            assert program.update({"a": 1}, filter=asked).warnings == (none,)
+            assert "write it without quotes" in program.update({"a": 1}, filter=text, dry_run=True).warnings[0]
+            assert program.delete(ids=["nobody"]).warnings == program.count().warnings == program.count(FOUR).warnings == ()
+            assert program.update({"a": 1}, filter=FOUR, dry_run=True).warnings == ()
+    for command in (["delete"], ["update", '{"a": 1}']):
+        for more in ([], ["--dry-run"]):
+            done = search(*command, "--filter", json.dumps(asked), "--url", served.url, *more)
+            assert done.stderr == f"note: {none}\n"
 
 
 def test_overload_and_keys(settings: Settings) -> None:

@@ -123,9 +123,8 @@ def main() -> None:
         arguments = [*(arguments[1:] if arguments[1:] != ["help"] else []), "--help"]
     try:
         with needs_extra():
-            status = (
-                _completion(*arguments) if _names_shell(arguments) else app(arguments, prog_name="search", standalone_mode=False)
-            )
+            run = _completion if _names_shell(arguments) else app
+            status = run(arguments, prog_name="search", standalone_mode=False)
         sys.stdout.flush()
         if status == _INTERRUPTED:
             kept = "; what was written stays, and the same command goes on from there" if _COMMAND.get() in _RESUMED else ""
@@ -152,17 +151,18 @@ def _names_shell(arguments: list[str]) -> bool:
     return len(arguments) == 2 and arguments[0] in _COMPLETIONS and not arguments[1].startswith("-")  # noqa: PLR2004  # and the shell
 
 
-def _completion(option: str, shell: str) -> None:
+def _completion(arguments: list[str], prog_name: str, **_options: Any) -> None:
     """Show or install the completion of a shell, where typer by itself knows that of the one it runs in."""
     from typer.completion import get_completion_script, install  # type: ignore[attr-defined]  # which names no exports
 
+    (option, shell), variable = arguments, f"_{prog_name.upper()}_COMPLETE"
     if shell not in _SHELLS:
         raise WrongUsage(f"{option} knows no shell {shell!r}; there are {', '.join(_SHELLS)}")
     if option == "--show-completion":
-        print(get_completion_script(prog_name="search", complete_var="_SEARCH_COMPLETE", shell=shell))
+        print(get_completion_script(prog_name=prog_name, complete_var=variable, shell=shell))
     else:
         with writing("completion", expanded("~")):
-            _, file = install(shell=shell, prog_name="search", complete_var="_SEARCH_COMPLETE")
+            _, file = install(shell=shell, prog_name=prog_name, complete_var=variable)
         show(f"{shell} completes commands and options once it is started again, by {file}")
 
 

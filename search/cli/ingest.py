@@ -327,8 +327,11 @@ def delete(
     absent = [one for one in dict.fromkeys(ids or []) if one not in there]
     if absent:
         note(f"{counted(len(absent), 'document is', 'documents are')} not there: {listed(absent)}")
+    for warning in removed.warnings:
+        note(f"note: {warning}")
     if as_json:
-        print_json({"removed": removed, "dry_run": dry_run, "document_ids": gone, "not_found": absent})
+        about = {"document_ids": gone, "not_found": absent, "warnings": list(removed.warnings)}
+        print_json({"removed": removed, "dry_run": dry_run, **about})
         return
     for document_id in gone if dry_run else []:
         show(f"- {document_id}")
@@ -373,6 +376,8 @@ def update(
             on_wait=note_wait,
         )
     note_removed_repeats(done.repeated, dry_run=dry_run)
+    for warning in done.warnings:
+        note(f"note: {warning}")
     if as_json:
         print_json(done.to_dict() | ({} if url else {"document_ids": changed}))
     else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from search.client import Client
-from search.documents import Document, Json, Rejection
+from search.documents import Document, Json, Number, Rejection
 from search.errors import InvalidQuery, ServiceError, ServiceOverloaded, ServiceRefused, ServiceUnreachable
 from search.index.contract import OnBuild
 from search.ingestion.report import IngestReport, OnChange, OnProgress, OnRejection
@@ -85,7 +85,7 @@ class Remote:
         on_change: OnChange | None = None,
         on_wait: OnWait | None = None,
         on_build: OnBuild | None = None,  # noqa: ARG002  # the service's own matter
-    ) -> int:
+    ) -> Number:
         """See Searcher.delete."""
         patience = _Patience(self._patience_s, on_wait)
         return patience.send(lambda: self._client.delete(ids=ids, filter=filter, dry_run=dry_run, on_change=on_change))

@@ -111,6 +111,7 @@ class _Copying:
             doubled_ids=(),
             remarked={},
             remarks=(),
+            warnings=(),
             repeated=self.repeated,
             rejected=self.rejections.count,
             chunks=self.chunks,

@@ -117,6 +117,7 @@ class IngestReport:
         remarked: how many documents had which remark of their reader, by its kind; see Remark. Only those that `search.read` gave
             may have one. Unchanged documents count, too, and rejected ones do not.
         remarks: the first ten thousand of each kind.
+        warnings: of an update by a filter that nothing passes, the fields that it asks about and no document has, or has otherwise.
     """
 
     added: int
@@ -142,6 +143,7 @@ class IngestReport:
     doubled_ids: tuple[tuple[str, str], ...] = ()
     remarked: Mapping[str, int] = field(default_factory=dict)
     remarks: tuple[Remark, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data."""

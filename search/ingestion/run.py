@@ -190,6 +190,7 @@ class Ingestion:
             seconds=time.monotonic() - self._started,
             kept=retained,
             kept_because=because,
+            warnings=(),
             dry_run=dry_run,
             rejections=tuple(self._rejections.first),
             damaged=damage.damaged,

@@ -5,17 +5,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from search.documents import Hit, Retrieval, SearchResult, check_query, counted
 from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike, words_like
 from search.errors import CollectionNotFound, IndexFailure, InvalidQuery
 from search.index.contract import PlainFilter, VectorIndex
-from search.index.filters import Kind, any_of, fields_of, kinds_of, to_plain
+from search.index.filters import to_plain
 from search.index.tenants import TenantIndex
 from search.inference.tokens import MUCH_UNKNOWN, goes_on, head
 from search.query.fusion import Mix
+from search.query.misfits import misfits
 from search.query.options import SearchOptions
 from search.query.ranking import partly_read, rank, unread_query
 from search.query.retrieval import NO_WORD, Retrieved, Retriever
@@ -23,12 +24,6 @@ from search.reranking.contract import Deadline, Reranker, Scoring
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter
-
-_FIELDS_LOOKED_AT = 5
-_FOUND_BY: Mapping[Literal["number", "boolean"], str] = {
-    "number": "a range or a number finds numbers alone; match finds texts, such as dates, and booleans as they stand",
-    "boolean": "true and false without quotes find booleans alone, and a text, as of a table's column, is found in quotes",
-}
 
 
 class SearchService:
@@ -148,7 +143,7 @@ class SearchService:
             one, several = "point that was found holds no passage, and was", "points that were found hold no passage, and were"
             warnings.append(f"{counted(first_stage.damaged, one, several)} left out; search doctor names some")
         if not first_stage.candidates and filter is not None:
-            warnings += self._missing_fields(filter)
+            warnings += misfits(self._index, filter)
         return warnings
 
     def _empty_because(
@@ -180,46 +175,6 @@ class SearchService:
         if self._index.spec.layout:
             return f"the collection {name!r} is empty, and filled by another program"
         return f"the collection {name!r} is empty: ingest documents first, as with `search ingest`"
-
-    def _missing_fields(self, filter: PlainFilter) -> list[str]:
-        names = sorted(set(fields_of(filter)))[:_FIELDS_LOOKED_AT]  # each is counted
-        absent = [name for name in names if self._index.count({"must_not": [{"is_empty": {"key": name}}]}) == 0]
-        asked = sorted({one for one in kinds_of(filter) if one[0] in names and one[0] not in absent})
-        return [
-            *(f"no document has the field {name!r} that the filter asks about" for name in absent),
-            *(words for one in asked if (words := self._misfit(*one))),
-        ]
-
-    def _misfit(self, name: str, kind: Kind, numbers: Sequence[int]) -> str:
-        """How a field that is there holds nothing of the kind that a filter compares it with, or a number of it as 1.0."""
-        if kind != "text":
-            if self._passing({"must": [any_of(kind, name)]}) == 0:
-                return f"no document has a {kind} in the field {name!r} that the filter asks about; {_FOUND_BY[kind]}"
-            return self._with_point(name, numbers)
-        for other in _FOUND_BY:
-            if self._passing({"must_not": [{"is_empty": {"key": name}}, any_of(other, name)]}) == 0:
-                there = f"all that have the field {name!r} have a {other} there"
-                return f"{there}, and the filter asks for a text; write it without quotes"
-        return ""
-
-    def _with_point(self, name: str, numbers: Sequence[int]) -> str:
-        """Which of some whole numbers a field holds as 1.0; in one count where it is none."""
-
-        def held(some: Sequence[int]) -> bool:
-            alike = [{"key": name, "range": {"gte": one, "lte": one}} for one in some]
-            return bool(self._passing({"must": [{"should": alike}], "must_not": [{"key": name, "match": {"any": [*some]}}]}))
-
-        number = next((one for one in numbers if held([one])), None) if numbers and held(numbers) else None
-        if number is None:
-            return ""
-        by_range = f'a range does: {{"gte": {number}, "lte": {number}}}'
-        return f"the field {name!r} holds {float(number)!r}, which a match with {number} does not find; {by_range}"
-
-    def _passing(self, filter: PlainFilter) -> int | None:
-        """How many passages pass; None where a server in strict mode does not look for a kind by an index of another."""
-        with suppress(IndexFailure):
-            return self._index.count(filter)
-        return None
 
 
 def _timings(started: float, embedded: float, retrieved: float, ended: float) -> dict[str, float]:

@@ -178,13 +178,13 @@ def test_documents_are_put_in_changed_given_back_and_taken_out(fresh: Served) ->
     assert http.get("/v1/documents/fish/a%20b%3F.md").json() == {**new, "media_type": "text/plain"}
     assert http.patch("/v1/documents", json={"ids": ["dogs"], "metadata": {"good": None, "legs": 3}}).json()["changed"] == 1
     assert http.get("/v1/documents/dogs").json()["metadata"] == {"kind": "dog", "legs": 3}
-    assert http.post("/v1/documents/count", json={"filter": FOUR}).json() == {"passages": 1}
+    assert http.post("/v1/documents/count", json={"filter": FOUR}).json() == {"passages": 1, "warnings": []}
     assert http.post("/v1/documents/delete", json={"filter": FOUR, "dry_run": True}).json()["removed"] == 1
     gone = http.post("/v1/documents/delete", json={"ids": ["nobody", "birds", "nobody"], "filter": FOUR}).json()
     assert (gone["removed"], sorted(gone["document_ids"]), gone["not_found"]) == (2, ["birds", "pets/cats.md"], ["nobody"])
     unknown = http.patch("/v1/documents", json={"ids": ["nobody"], "metadata": {"legs": 3}}).json()
     assert (unknown["rejected"], unknown["rejections"][0]["document_id"]) == (1, "nobody")
-    assert http.post("/v1/documents/count", json={}).json() == {"passages": 2}
+    assert http.post("/v1/documents/count", json={}).json() == {"passages": 2, "warnings": []}
 
 
 def test_collections_and_aliases(fresh: Served) -> None:
@@ -277,8 +277,8 @@ def test_a_condition_that_tests_nothing_is_refused_everywhere(fresh: Served) -> 
         assert "must_not[0]: match of null tests nothing" in answer.json()["error"]["message"]
     batch = fresh.http.post("/v1/search/batch", json={"searches": [{"query": "x", "filter": nothing}]}).json()
     assert batch["results"][0]["error"]["type"] == "UnsupportedFilter"
-    assert fresh.http.post("/v1/documents/count", json={}).json() == {"passages": 3}
-    assert fresh.http.post("/v1/documents/count", json={"filter": {}}).json() == {"passages": 3}
+    assert fresh.http.post("/v1/documents/count", json={}).json() == {"passages": 3, "warnings": []}
+    assert fresh.http.post("/v1/documents/count", json={"filter": {}}).json() == {"passages": 3, "warnings": []}
 
 
 def test_a_service_without_documents_takes_them(settings: Settings) -> None:

@@ -186,7 +186,7 @@ def test_deleting(folder: Path, tmp_path: Path) -> None:
         done = search("delete", "--filter", title, "--json", *where)
     answer = json.loads(done.stdout)
     assert done.stderr == "building the graph of 2 passages, without what was removed\n"
-    assert answer == {"removed": 1, "dry_run": False, "document_ids": ["notes/b.md"], "not_found": []}
+    assert answer == {"removed": 1, "dry_run": False, "document_ids": ["notes/b.md"], "not_found": [], "warnings": []}
     assert "name the documents that are meant" in wrong("delete", *where)
     assert "there is no collection 'other'" in error("delete", "x", "--collection", "other", *where)
     with open_search(Settings(data_dir=tmp_path / "data")) as searcher:

@@ -68,7 +68,13 @@ def test_updating_and_deleting(served: Served, notes: Path) -> None:
     shown = search("delete", "--filter", two, "--dry-run", *where).stdout
     assert sorted(shown.splitlines()) == ["- notes/birds.csv#1", "- notes/birds.csv#2", "would be: 2 removed"]
     answer = as_json("delete", "notes/birds.csv#1", "nobody", *where)
-    assert answer == {"removed": 1, "dry_run": False, "document_ids": ["notes/birds.csv#1"], "not_found": ["nobody"]}
+    assert answer == {
+        "removed": 1,
+        "dry_run": False,
+        "document_ids": ["notes/birds.csv#1"],
+        "not_found": ["nobody"],
+        "warnings": [],
+    }
     assert "name the documents that are meant" in wrong("delete", *where)
     assert "the filter is not JSON" in wrong("delete", "--filter", "{", *where)
     assert "not a Qdrant filter: this is no object" in wrong("delete", "--filter", "[]", *where)

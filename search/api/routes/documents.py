@@ -11,7 +11,7 @@ from search.api.errors import Refused, said
 from search.api.parsing import repeated
 from search.api.routes.bodies import LONGEST_ID, Answer, CollectionName, Count, DocumentBody, Removal, Update, Upsert, own_router
 from search.api.state import Service
-from search.documents import Document, Rejection, counted, encodable, half_surrogate
+from search.documents import Document, Number, Rejection, counted, encodable, half_surrogate
 from search.errors import InvalidDocument
 from search.ingestion.run import IngestReport
 
@@ -67,20 +67,22 @@ def document_routes(service: Service) -> APIRouter:
         """Remove documents, by id or by a filter. Those that are named and not there are no error, and stand in `not_found`."""
         gone: list[str] = []
 
-        def work() -> int:
+        def work() -> Number:
             return service.searcher(request, body.collection).delete(
                 ids=body.ids, filter=body.filter, dry_run=body.dry_run, on_change=lambda _, document_id: gone.append(document_id)
             )
 
-        removed = await service.write(request, work, units=max(1, len(body.ids)))
+        removed: Number = await service.write(request, work, units=max(1, len(body.ids)))
         there = set(gone)
         absent = [one for one in dict.fromkeys(body.ids) if one not in there]
-        return {"removed": removed, "dry_run": body.dry_run, "document_ids": gone, "not_found": absent}
+        about = {"document_ids": gone, "not_found": absent, "warnings": removed.warnings}
+        return {"removed": int(removed), "dry_run": body.dry_run, **about}
 
     @router.post("/count", openapi_extra=may_search)
     async def count(request: Request, body: Count) -> Answer:
-        """Count the passages that pass a filter, or all."""
-        return {"passages": await service.look(request, lambda: service.searcher(request, body.collection).count(body.filter))}
+        """Count the passages that pass a filter, or all. `warnings` say of a filter that none passes what may be wrong with it."""
+        passages: Number = await service.look(request, lambda: service.searcher(request, body.collection).count(body.filter))
+        return {"passages": int(passages), "warnings": passages.warnings}
 
     @router.get("/{document_id:id}", openapi_extra=may_search)
     async def get(request: Request, document_id: str, collection: CollectionName | None = None) -> Answer:

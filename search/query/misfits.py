@@ -1,0 +1,60 @@
+"""Why does no passage pass a filter? For want of a field, or of values of the kind that it compares."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Literal
+
+from search.errors import IndexFailure
+from search.index.contract import PlainFilter, VectorIndex
+from search.index.filters import Kind, any_of, fields_of, kinds_of
+
+_FIELDS_LOOKED_AT = 5
+_FOUND_BY: Mapping[Literal["number", "boolean"], str] = {
+    "number": "a range or a number finds numbers alone; match finds texts, such as dates, and booleans as they stand",
+    "boolean": "true and false without quotes find booleans alone, and a text, as of a table's column, is found in quotes",
+}
+
+
+def misfits(index: VectorIndex, filter: PlainFilter) -> list[str]:
+    """In words, the fields that a filter asks about and no passage has, or has of another kind; of the first few."""
+    names = sorted(set(fields_of(filter)))[:_FIELDS_LOOKED_AT]  # each is counted
+    absent = [name for name in names if _passing(index, {"must_not": [{"is_empty": {"key": name}}]}) == 0]
+    asked = sorted({one for one in kinds_of(filter) if one[0] in names and one[0] not in absent})
+    return [
+        *(f"no document has the field {name!r} that the filter asks about" for name in absent),
+        *(words for one in asked if (words := _misfit(index, *one))),
+    ]
+
+
+def _misfit(index: VectorIndex, name: str, kind: Kind, numbers: Sequence[int]) -> str:
+    """How a field that is there holds nothing of the kind that a filter compares it with, or a number of it as 1.0."""
+    if kind != "text":
+        if _passing(index, {"must": [any_of(kind, name)]}) == 0:
+            return f"no document has a {kind} in the field {name!r} that the filter asks about; {_FOUND_BY[kind]}"
+        return _with_point(index, name, numbers)
+    for other in _FOUND_BY:
+        if _passing(index, {"must_not": [{"is_empty": {"key": name}}, any_of(other, name)]}) == 0:
+            there = f"all that have the field {name!r} have a {other} there"
+            return f"{there}, and the filter asks for a text; write it without quotes"
+    return ""
+
+
+def _with_point(index: VectorIndex, name: str, numbers: Sequence[int]) -> str:
+    """Which of some whole numbers a field holds as 1.0; in one count where it is none."""
+
+    def held(some: Sequence[int]) -> bool:
+        alike = [{"key": name, "range": {"gte": one, "lte": one}} for one in some]
+        return bool(_passing(index, {"must": [{"should": alike}], "must_not": [{"key": name, "match": {"any": [*some]}}]}))
+
+    number = next((one for one in numbers if held([one])), None) if numbers and held(numbers) else None
+    if number is None:
+        return ""
+    by_range = f'a range does: {{"gte": {number}, "lte": {number}}}'
+    return f"the field {name!r} holds {float(number)!r}, which a match with {number} does not find; {by_range}"
+
+
+def _passing(index: VectorIndex, filter: PlainFilter) -> int | None:
+    """How many passages pass; None where a server in strict mode does not look for a kind by an index of another."""
+    with suppress(IndexFailure):
+        return index.count(filter)
+    return None
