@@ -7,16 +7,17 @@ metadata and the id of documents are asked of the fields that hold them.
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from search.errors import IndexMismatch, UnsupportedFilter
 from search.index.contract import Payload, PlainFilter, to_engine_id
-from search.index.filters import with_each
+from search.index.filters import conditions_of, with_each
 from search.settings import LayoutSettings
 
 # In the order of preference, of LangChain, LangChain.js and Haystack, LlamaIndex, Qdrant's MCP server, Open WebUI, and others.
@@ -147,9 +148,28 @@ class Layout:
         lines = [form.replace("{key}", name).replace("{value}", str(one)) for name, one in metadata.items() if name not in excluded]
         return whole.replace("{metadata_str}", separator.join(lines)).replace("{content}", text).strip() if lines else text
 
-    def filter_of(self, filter: PlainFilter | None) -> PlainFilter | None:
-        """A filter on passages of this package as one on this collection's points, among those that count at all."""
-        renamed = None if filter is None else with_each(filter, self._condition)
+    def points_in(self, filter: PlainFilter | None) -> list[Any]:
+        """The ids of points that a filter may mean by names of documents: those of points that name none."""
+        if not self.document_id or filter is None:
+            return []
+        found: list[Any] = []
+        for condition in conditions_of(filter):
+            if condition.get("key") == "document_id" and "match" in condition:
+                found += [to_engine_id(one) for one in _names_in(condition["match"]) if _is_point_id(one)]
+            elif not condition.keys() & {"key", "nested", "is_empty", "is_null", "has_id"}:
+                found += self.points_in(condition)
+        return found
+
+    def names(self, payload: Payload) -> bool:
+        """Whether a point names its document, which goes by the point's id otherwise."""
+        return _is_name(_at(payload, self.document_id))
+
+    def filter_of(self, filter: PlainFilter | None, unnamed: Collection[Any] = ()) -> PlainFilter | None:
+        """A filter on passages of this package as one on this collection's points, among those that count at all.
+
+        `unnamed` are those of `points_in` that name no document.
+        """
+        renamed = None if filter is None else with_each(filter, partial(self._condition, unnamed=unnamed))
         if self.filter is None:
             return renamed
         return {"must": [self.filter, *([] if renamed is None else [renamed])]}
@@ -173,7 +193,7 @@ class Layout:
             rest = _without(rest, path)
         return rest
 
-    def _condition(self, condition: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _condition(self, condition: Mapping[str, Any], unnamed: Collection[Any]) -> Mapping[str, Any]:
         if "key" in condition:
             if condition == _FIRST:  # which this package asks for itself, and every point here is
                 return {"must_not": [_NONE]}
@@ -181,25 +201,24 @@ class Layout:
                 raise UnsupportedFilter("the passages of a collection that another program filled have no numbers to filter by")
             if condition["key"] == "document_id" and "match" in condition:
                 match = condition["match"]
-                return {"must_not": [self._named({"any": match["except"]})]} if "except" in match else self._named(match)
+                named = self._named(_names_in(match), unnamed)
+                return {"must_not": [named]} if "except" in match else named
             return {**condition, "key": self._key(condition["key"])}
         for kind in ("nested", "is_empty", "is_null"):
             if kind in condition:
                 return {kind: {**condition[kind], "key": self._key(condition[kind]["key"])}}
-        return condition if "has_id" in condition else with_each(condition, self._condition)
+        return condition if "has_id" in condition else with_each(condition, partial(self._condition, unnamed=unnamed))
 
-    def _named(self, match: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _named(self, names: list[str], unnamed: Collection[Any]) -> Mapping[str, Any]:
         """Those whose document has one of some names; a name may be a number there."""
-        names = [str(one) for one in match.get("any", [match.get("value")])]
         numbers = [int(one) for one in names if _is_number(one) and -_MOST_NUMBER <= int(one) < _MOST_NUMBER]
-        by_id: Mapping[str, Any] = {"has_id": [to_engine_id(one) for one in names if _is_point_id(one)]}
+        ids = [to_engine_id(one) for one in names if _is_point_id(one)]
         if not self.document_id:
-            return by_id
+            return {"has_id": ids}
         self._check_seen(self.document_id)
-        no_name = {"should": [{"is_empty": {"key": self.document_id}}, {"key": self.document_id, "match": {"value": ""}}]}
-        unnamed = [{"must": [no_name, by_id]}] if by_id["has_id"] else []
-        named = [{"key": self.document_id, "match": {"any": names}}]
-        return {"should": [*named, *([{"key": self.document_id, "match": {"any": numbers}}] if numbers else []), *unnamed]}
+        by_id = [one for one in ids if one in unnamed]
+        named = [{"key": self.document_id, "match": {"any": some}} for some in (names, numbers) if some]
+        return {"should": [*named, *([{"has_id": by_id}] if by_id else [])]}
 
     def _key(self, key: str) -> str:
         head, dot, rest = key.partition(".")
@@ -438,6 +457,10 @@ def _place(value: Any) -> float | None:
         value = int(value)
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 10**_LONGEST_NUMBER
     return float(value) if is_number else None
+
+
+def _names_in(match: Mapping[str, Any]) -> list[str]:
+    return [str(one) for one in match.get("any", match.get("except", [match.get("value")]))]
 
 
 def _is_name(value: Any) -> bool:

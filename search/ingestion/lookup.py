@@ -138,10 +138,11 @@ class Selection:
     def among(self, index: VectorIndex) -> list[str]:
         """The ids of those that an index holds, each once. For a filter, points without a revision are not this package's."""
         by_id, by_filter = ["document_id"], ["document_id", "revision"]
-        selections = [*((one, by_id) for one in self._named), *((one, by_filter) for one in self._filters)]
-        documents = {
-            str(record.payload["document_id"]): None  # a set that keeps its order
-            for condition, fields in selections
-            for record in passages(index.scroll(condition, fields), fields)
-        }
-        return list(documents)
+        asked, found = set(self.ids), dict[str, None]()  # a set that keeps its order
+        for condition in self._named:
+            ids = (str(record.payload["document_id"]) for record in passages(index.scroll(condition, by_id), by_id))
+            found |= dict.fromkeys(one for one in ids if one in asked)  # not of a list that holds one, as of another program
+        for condition in self._filters:
+            records = passages(index.scroll(condition, by_filter), by_filter)
+            found |= {str(record.payload["document_id"]): None for record in records}
+        return list(found)

@@ -87,8 +87,9 @@ def incomplete(index: VectorIndex, document_id: str) -> Rejection:
 def _records(index: VectorIndex, group: list[str], *, vectors: bool = False) -> dict[str, list[Record]]:
     """The passages of some documents; none of one of which no passage is whole."""
     records: dict[str, list[Record]] = {}
+    asked = set(group)
     for record in index.scroll(of_documents(group), vectors=vectors):
-        if not isinstance(document_id := record.payload.get("document_id"), str):
+        if not isinstance(document_id := record.payload.get("document_id"), str) or document_id not in asked:
             continue  # a list that holds the id, as another program may have it
         whole = records.setdefault(document_id, [])
         if as_passage(record.payload) is not None and (record.vector is not None or not vectors):

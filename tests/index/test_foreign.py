@@ -95,7 +95,8 @@ def test_documents_may_be_named_by_numbers_or_by_nothing_that_names(
 ) -> None:
     numbers = {name: number for number, name in enumerate(FACTS, 1)}
     fill(client, bundled_embedder, lambda name, text: {"text": text, "id": numbers[name]})
-    odd: dict[str, Any] = {"cats": ["a", "list"], "tea": {"an": "object"}, "gold": None, "owls": ""}
+    odd: dict[str, Any] = {"cats": ["a", "tides"], "tea": {"an": "object"}, "gold": None, "owls": ""}
+    odd |= dict(zip((name for name in FACTS if name not in {*odd, "tides", "bread", "iron"}), (1.5, True), strict=False))
     fill(client, bundled_embedder, lambda name, text: {"text": text, "url": odd.get(name, name)}, name="odd")
     with open_search(on(standin, tmp_path, collections={"odd": {"document_id": "url"}})) as searcher:
         assert searcher.search(FACTS["tides"][1]).hits[0].document_id == "2"
@@ -106,8 +107,17 @@ def test_documents_may_be_named_by_numbers_or_by_nothing_that_names(
         assert {hit.document_id for hit in found} >= {"tides", "bread", "iron"}
         assert len({hit.document_id for hit in found}) == 10
         named = {hit.text: hit.document_id for hit in found}
-        for name in ("gold", "owls"):  # by the ids of their points
+        for name in odd:  # by the ids of their points
             assert searcher.beside("odd").get(named[FACTS[name][0]]).text == FACTS[name][0]
+        assert searcher.beside("odd").get("tides").text == FACTS["tides"][0]
+        of_points = [named[FACTS[name][0]] for name in odd]
+        for match, number in (({"any": [*of_points, "bread"]}, 7), ({"except": of_points}, 4)):
+            assert searcher.beside("odd").count({"must": [{"must": [{"key": "document_id", "match": match}]}]}) == number
+        (point,) = client.scroll(
+            "odd", models.Filter(must=[models.FieldCondition(key="url", match=models.MatchValue(value="iron"))])
+        )[0]
+        with pytest.raises(DocumentNotFound):  # which has a name
+            searcher.beside("odd").get(str(point.id))
 
 
 @everywhere

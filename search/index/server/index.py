@@ -43,6 +43,7 @@ from search.index.contract import (
     vectors_of,
 )
 from search.index.hybrid import Listing, Scored, matches
+from search.index.layout import Layout
 from search.index.server.claims import Claim
 from search.index.server.conversion import (
     MOST_BYTES,
@@ -515,9 +516,18 @@ class QdrantIndex:
 
     def _filter(self, collection: Described, filter: PlainFilter | None, beside: int = 0) -> models.Filter | None:
         """A filter as it goes out, to which so many conditions are added."""
-        asked, limits = collection.layout.filter_of(filter) if collection.layout else filter, collection.limits
+        layout, limits = collection.layout, collection.limits
+        asked = layout.filter_of(filter, self._unnamed(collection, layout, filter)) if layout else filter
         most = None if limits.conditions is None else limits.conditions - beside
         return to_filter(asked, indexed_only=limits.indexed_only, most=most, indexed=lambda: self._indexed_now(collection))
+
+    def _unnamed(self, collection: Described, layout: Layout, filter: PlainFilter | None) -> set[Any]:
+        """The points that a filter may mean by names of documents and that name none, which is seen in them alone."""
+        if not (ids := layout.points_in(filter)):
+            return set()
+        with self._translated():
+            points = self._client.retrieve(collection.target, ids, with_payload=[layout.document_id.partition(".")[0]])
+        return {one.id for one in points if not layout.names(one.payload or {})}
 
     def _indexed_now(self, collection: Described) -> dict[str, str]:
         """Which fields have a payload index, though somebody made it since this was opened."""
