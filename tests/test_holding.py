@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
@@ -13,7 +14,7 @@ from serving import PETS
 from standin import QdrantStandIn
 
 from search.documents import Document, Rejection
-from search.errors import CollectionNotFound, IndexBusy, IndexFailure, InvalidSettings, SearchError
+from search.errors import CollectionNotFound, IndexBusy, IndexFailure, InvalidQuery, InvalidSettings, SearchError
 from search.searcher import Searcher, open_search
 from search.settings import Settings
 
@@ -253,6 +254,22 @@ def test_one_that_is_dropped_in_a_cycle_keeps_no_folder(engine: str, model_folde
     del cycle
     with open_search(settings) as another:
         assert another.count() == len(PETS)
+
+
+@pytest.mark.usefixtures("without_collector")
+@pytest.mark.parametrize("engine", ["edge", "edge process"])
+def test_one_that_an_error_of_a_notebook_keeps_frees_its_folder(
+    engine: str, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {"open_search": open_search, "settings": settings_of(model_folder, tmp_path, ENGINES[engine]), "PETS": PETS}
+    cell = "searcher = open_search(settings)\nsearcher.ingest(PETS)\nsearcher.search('sleep', limit=0)"
+    for _ in range(2):
+        with pytest.raises(InvalidQuery) as told:
+            exec(cell, names)  # noqa: S102  # as a notebook does
+        monkeypatch.setattr(sys, "last_value", told.value, raising=False)
+    searcher = names.pop("searcher")
+    assert isinstance(searcher, Searcher)
+    searcher.close()
 
 
 def test_a_folder_of_another_searcher_of_this_program(model_folder: Path, tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def _completion(arguments: list[str], prog_name: str, **_options: Any) -> None:
     if shell not in _SHELLS:
         raise WrongUsage(f"{option} knows no shell {shell!r}; there are {', '.join(_SHELLS)}")
     if option == "--show-completion":
-        print(get_completion_script(prog_name=prog_name, complete_var=variable, shell=shell))
+        show(*get_completion_script(prog_name=prog_name, complete_var=variable, shell=shell).split("\n"))
     else:
         with writing("completion", expanded("~")):
             _, file = install(shell=shell, prog_name=prog_name, complete_var=variable)

@@ -6,7 +6,6 @@ data_dir/aliases.json   {"documents": {"name": "documents.v2", "previous": "docu
 """
 
 import contextlib
-import gc
 import json
 import os
 import secrets
@@ -23,6 +22,7 @@ from search.index.collections import versions
 from search.index.contract import CollectionSpec
 from search.system.files import hindrance, is_full, is_regular, lack_of_room, make_private, replace_file
 from search.system.forks import abandon, ancestors, watch
+from search.system.garbage import collect
 
 Opened = TypeVar("Opened")
 _MENDED = 'restore it, or write what it should say, as {"live": {"name": "documents"}}'
@@ -205,7 +205,7 @@ class DataFolder:
         owner = read_owner(file)
         own = self._is_own(owner)
         if own:
-            gc.collect()  # whose it is may have been dropped, and wait in a cycle to be collected
+            collect()  # whose it is may have been dropped
         self._lock.acquire(timeout=_ENDS_WITHIN_S if own and "engine" in owner else 0)
 
     def _is_own(self, owner: Mapping[str, Any]) -> bool:
@@ -216,8 +216,8 @@ class DataFolder:
             return IndexBusy(held_by_parent(self.path, owner["pid"]))
         if self._is_own(owner):
             return IndexBusy(
-                f"{self.path} is in use by another searcher of this program: close that one, share it between threads, "
-                "or ask it for another collection (searcher.beside)"
+                f"{self.path} is in use by another searcher of this program: close that one, as `with open_search(…)` does after "
+                "an error, too, share it between threads, or ask it for another collection (searcher.beside)"
             )
         engine = f", whose Qdrant Edge is process {owner['engine']}" if "engine" in owner else ""
         who = f"process {owner.get('pid', 'unknown')} ({owner.get('command', 'unknown command')}){engine}"

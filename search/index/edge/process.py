@@ -5,7 +5,6 @@ data: points, payloads, filters. A child that died, or was ended because it no l
 and its collections are opened anew.
 """
 
-import gc
 import itertools
 import json
 import os
@@ -41,6 +40,7 @@ from search.index.edge.folder import Claims, DataFolder, User, read_owner
 from search.network.deadlines import left_of, within
 from search.settings import StorageSettings
 from search.system.forks import abandon, watch
+from search.system.garbage import collect
 from search.system.interpreter import interpreter
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ class EdgeProcess:
 
     def _start(self) -> tuple[subprocess.Popen[bytes], Connection]:
         if not self.ended and User.this().is_of(read_owner(Path(self.location, "owner.json"))):
-            gc.collect()  # the one that has its engine at work there may have been dropped, and wait in a cycle to be collected
+            collect()  # the one that has its engine at work there may have been dropped
         try:
             ours, theirs = socket.socketpair()
             with ours, theirs:
