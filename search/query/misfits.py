@@ -1,14 +1,17 @@
 """Why does no passage pass a filter? For want of a field, or of values of the kind that it compares."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Literal
+from typing import Any, Literal
 
+from search.documents import Hit
 from search.errors import IndexFailure
 from search.index.contract import PlainFilter, VectorIndex
 from search.index.filters import Kind, any_of, fields_of, kinds_of
 
 _FIELDS_LOOKED_AT = 5
+_STEP = re.compile(r'"([^"]*)"|([A-Za-z0-9_-]+)(?![0-9]*\])')  # of a path
 _FOUND_BY: Mapping[Literal["number", "boolean"], str] = {
     "number": "a range or a number finds numbers alone; match finds texts, such as dates, and booleans as they stand",
     "boolean": "true and false without quotes find booleans alone, and a text, as of a table's column, is found in quotes",
@@ -49,8 +52,35 @@ def _with_point(index: VectorIndex, name: str, numbers: Sequence[int]) -> str:
     number = next((one for one in numbers if held([one])), None) if numbers and held(numbers) else None
     if number is None:
         return ""
-    by_range = f'a range does: {{"gte": {number}, "lte": {number}}}'
-    return f"the field {name!r} holds {float(number)!r}, which a match with {number} does not find; {by_range}"
+    return f"the field {name!r} holds {float(number)!r}, which a match with {number} does not find; a range does: {_range(number)}"
+
+
+def let_pass(filter: PlainFilter, hits: Iterable[Hit]) -> list[str]:
+    """In words, the whole numbers that `must_not` means to exclude and that hits hold as 1991.0."""
+    found = []
+    for name, _, numbers in kinds_of({"must": filter.get("must_not", [])}):
+        steps = [quoted or plain for quoted, plain in _STEP.findall(name)]
+        held = {one for hit in hits for one in _fractions({"metadata": hit.metadata}, steps)} if numbers else set()
+        if (number := next((one for one in numbers if one in held), None)) is not None:
+            passes = f"the field {name!r} of hits holds {float(number)!r}, which must_not with a match of {number} lets pass"
+            found.append(f"{passes}; a range excludes it: {_range(number)}")
+    return found
+
+
+def _range(number: int) -> str:
+    return f'{{"gte": {number}, "lte": {number}}}'
+
+
+def _fractions(value: Any, steps: Sequence[str]) -> Iterator[float]:
+    """The numbers with a point where a path leads, into lists, too."""
+    match value:
+        case list() | tuple():
+            for one in value:
+                yield from _fractions(one, steps)
+        case Mapping() if steps:
+            yield from _fractions(value.get(steps[0]), steps[1:])
+        case float() if not steps:
+            yield value
 
 
 def _passing(index: VectorIndex, filter: PlainFilter) -> int | None:

@@ -16,7 +16,7 @@ from search.index.filters import to_plain
 from search.index.tenants import TenantIndex
 from search.inference.tokens import MUCH_UNKNOWN, goes_on, head
 from search.query.fusion import Mix
-from search.query.misfits import misfits
+from search.query.misfits import let_pass, misfits
 from search.query.options import SearchOptions
 from search.query.ranking import partly_read, rank, unread_query
 from search.query.retrieval import NO_WORD, Retrieved, Retriever
@@ -97,6 +97,7 @@ class SearchService:
             *_hit_warnings(hits, first_stage.retrieval),
             *_probability_warnings(hits, reranker, ranking.scoring, min_score),
             *self._collection_warnings(first_stage, plain),
+            *(let_pass(plain, hits) if plain else []),
         ]
         documents = len({hit.document_id for hit in ranking.hits})
         if options.group_by and documents < limit and len(candidates) == depth:

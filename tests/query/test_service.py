@@ -173,6 +173,29 @@ def test_a_match_with_a_whole_number_that_is_there_with_a_point_is_noted(
     assert warnings("several", value=1) == warnings("large", value=2**53) == ()
 
 
+def test_a_whole_number_that_is_excluded_and_there_with_a_point_is_noted(
+    local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder
+) -> None:
+    years: list[dict[str, Any]] = [{"year": 1991.0}, {"year": 1990}, {"in": [{"the year": 7.0}, 1.5]}]
+    ingest(local_index, bundled_embedder, [Document(str(number), "Books.", metadata=one) for number, one in enumerate(years)])
+    asking = SearchService(bundled_embedder, local_index, lambda: None)
+
+    def warnings(key: str, **match: Any) -> tuple[str, ...]:
+        asked = {"must_not": [{"key": f"metadata.{key}", "match": match}]}
+        return asking.search("x", SearchOptions(limit=5, depth=5, filter=asked)).warnings
+
+    for key, number, match in (
+        ("year", 1991, {"value": 1991}),
+        ("year", 1991, {"any": [1990, 1991]}),
+        ('in[]."the year"', 7, {"value": 7}),
+        ('in[0]."the year"', 7, {"value": 7}),
+    ):
+        by_range = f'a range excludes it: {{"gte": {number}, "lte": {number}}}'
+        told = f"the field 'metadata.{key}' of hits holds {number}.0, which must_not with a match of {number} lets pass; {by_range}"
+        assert warnings(key, **match) == (told,)
+    assert warnings("year", value=1990) == warnings("year", value=1) == warnings("in", value=1) == ()
+
+
 def test_a_filter_that_asks_for_a_text_where_there_are_booleans_or_the_other_way_round_is_noted(
     local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder
 ) -> None:
