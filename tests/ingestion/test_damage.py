@@ -350,7 +350,7 @@ def test_the_service_answers(tmp_path: Path, model_folder: Path) -> None:
         assert "5 points" in found.json()["warnings"][0]
         assert http.get("/v1/documents/d0").status_code == 200
         assert http.get("/v1/documents/d3").status_code == 409
-        assert http.post("/v1/documents/count", json={}).json() == {"passages": COUNT + 4}
+        assert http.post("/v1/documents/count", json={}).json() == {"passages": COUNT + 4, "warnings": []}
         facets = http.get("/v1/collections/documents/facets")
         assert facets.status_code == 200
         assert facets.json()["ranges"] == [{"field": "metadata.n", "least": 0, "most": COUNT - 1}]
