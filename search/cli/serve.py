@@ -106,7 +106,7 @@ def _settings(data_dir: Path | None, collection: str | None, listening: dict[str
 
 def health(
     host: Annotated[str | None, typer.Option(help="Where it listens.", show_default="127.0.0.1")] = None,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="And at which port.", show_default="8000")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="The port that it listens at.", show_default="8000")] = None,
 ) -> None:
     """Ask the service that these settings describe whether it is ready, as containers do: exit status 0 if so, else 1."""
     service = load_settings(None, None).service

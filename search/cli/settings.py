@@ -15,14 +15,19 @@ from search.system.terminal import show
 def settings(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Only these, or those of a section, such as index.", show_default=False),
+        typer.Argument(
+            metavar="[NAME]...",
+            help="Only these, or those of a section, such as index or collections.documents.",
+            show_default=False,
+        ),
     ] = None,
     *,
     as_json: AsJson = False,
 ) -> None:
     """List what can be set: what it is now, where that was said, and what it means. Keys are never shown."""
     config = CONFIG.get()
-    chosen = _chosen(list(listing(load_settings(None, None), {"config": config} if config else {})), names or ())
+    every = listing(load_settings(None, None), {"config": config} if config else {}, names or ())
+    chosen = _chosen(list(every), names or ())
     if as_json:
         print_json({"settings": [one.to_dict() for one in chosen]})
         return

@@ -1,4 +1,4 @@
-"""What is the vector of a text? Dense models, run by FastEmbed."""
+"""What is the vector of a text? Dense models of FastEmbed's kind."""
 
 import hashlib
 import warnings

@@ -7,7 +7,7 @@ from search.documents import Fusion, Retrieval
 from search.index.contract import LEXICAL_SHARE
 from search.settings import LexicalSettings
 
-_EQUAL = 0.5  # share of ranks, as Qdrant fuses them, and of rare words: see docs/decisions.md, 47
+_EQUAL = 0.5  # share with rrf and dbsf, as Qdrant fuses, and of rare words: see docs/decisions.md, 47
 _UNREADABLE = 1 / 3  # share of a query's tokens that a model cannot read, from which on it has no vote
 
 
@@ -16,7 +16,8 @@ class Mix:
     """How the scores of words and vectors become one.
 
     Attributes:
-        share: of the words, 0 to 1; None: .3 of z-scores, half of ranks, and more where the embedder cannot read the query.
+        share: of the words, 0 to 1; None: .3 with zscore, .5 with rrf and dbsf; more where few passages have a word of the query,
+            or the embedder cannot read it.
         fusion: of what.
         typos: whether words spelt like it are looked for where no passage has a word of the query.
     """

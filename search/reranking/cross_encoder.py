@@ -1,4 +1,4 @@
-"""Cross-encoders run by FastEmbed's TextCrossEncoder: query and text go through one encoder together."""
+"""Cross-encoders: query and text go through one encoder together."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

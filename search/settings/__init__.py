@@ -205,7 +205,9 @@ class Settings(BaseSettings):
     data_dir: NamedPath = Field(
         default_factory=lambda: _home() / ".local/share/two-stage-search", description="The folder of the embedded collections."
     )
-    collection: Annotated[str, AfterValidator(_of_a_collection)] = Field("documents", description="Which collection.")
+    collection: Annotated[str, AfterValidator(_of_a_collection)] = Field(
+        "documents", description="The collection that is searched and written."
+    )
     index: Annotated[EdgeSettings | ServerSettings | MemorySettings, Field(discriminator="engine")] = EdgeSettings()
     storage: StorageSettings = StorageSettings()
     tenant_field: str | None = Field(
@@ -214,7 +216,9 @@ class Settings(BaseSettings):
         description="Where documents say whose they are, in collections that several customers share, such as metadata.customer; "
         "everything is then read and written for one tenant.",
     )
-    tenant: Annotated[str, AfterValidator(checked_tenant)] | None = Field(None, description="For which one.")
+    tenant: Annotated[str, AfterValidator(checked_tenant)] | None = Field(
+        None, description="The one whose documents are read and written, where `tenant_field` is set; None: each request names it."
+    )
     collections: dict[str, CollectionSettings] = Field(
         {}, description="By name, what holds for one collection alone; in a variable capitals alone are small letters."
     )
@@ -225,7 +229,7 @@ class Settings(BaseSettings):
     chunking: ChunkingSettings = ChunkingSettings()
     ingestion: IngestionSettings = IngestionSettings()
     service: ServiceSettings = ServiceSettings()
-    client_key: SecretStr | None = Field(None, description="For commands that ask a running service (--url).")
+    client_key: SecretStr | None = Field(None, description="The key by which commands ask a running service (--url).")
     device: Device = Field("auto", description="auto: CUDA if this environment has it, else CPU. cuda: never anything else.")
     cuda: CudaSettings = CudaSettings()
     threads: PositiveInt | None = Field(

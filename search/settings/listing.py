@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -47,14 +48,18 @@ class Setting:
         return asdict(self)
 
 
-def listing(settings: Settings, arguments: dict[str, Any]) -> Iterator[Setting]:
-    """Every setting, also those of kinds that are not chosen, of settings that were made here with some arguments."""
-    return _Listing(Settings._places(arguments)).within(Settings, settings, ())  # noqa: SLF001  # of this package
+def listing(settings: Settings, arguments: dict[str, Any], asked: Sequence[str] = ()) -> Iterator[Setting]:
+    """Every setting, also those of kinds that are not chosen, of settings that were made here with some arguments.
+
+    What is asked for by a name of the user's, such as collections.cats.text, is there also if nothing says it.
+    """
+    return _Listing(Settings._places(arguments), asked).within(Settings, settings, ())  # noqa: SLF001  # of this package
 
 
 class _Listing:
-    def __init__(self, places: Sequence[Place]) -> None:
+    def __init__(self, places: Sequence[Place], asked: Sequence[str]) -> None:
         self._places = places
+        self._asked = asked
 
     def within(
         self, section: type[BaseModel], value: BaseModel | None, prefix: tuple[str, ...], kind: str | None = None, but: str = ""
@@ -69,12 +74,20 @@ class _Listing:
             if not models:
                 yield self._setting(path, field, found, None if value is None else self._place(path), kind, about)
             elif get_origin(field.annotation) is dict:
-                for one, said in (found or {_ANY_NAME: None}).items():
+                named = dict.fromkeys(self._named(path, models[0]))
+                for one, said in {**named, **(found or {_ANY_NAME: None})}.items():
                     yield from self.within(models[0], said, (*path, one))
             elif isinstance(field.discriminator, str):
                 yield from self._kinds(path, field.discriminator, models, field.get_default(), found)
             else:
                 yield from self.within(models[0], found, path)
+
+    def _named(self, path: tuple[str, ...], section: type[BaseModel]) -> Iterator[str]:
+        """The user's names for a section, by what is asked for: the section, or one of its settings, which may be misspelt."""
+        within = f"{'.'.join(path)}."
+        for asked in (name.removeprefix(within) for name in self._asked if name.startswith(within)):
+            named, _, last = asked.rpartition(".")
+            yield named if named and get_close_matches(last, section.model_fields, 1) else asked
 
     def _kinds(
         self, path: tuple[str, ...], by: str, models: Sequence[type[BaseModel]], default: Any, found: Any

@@ -130,7 +130,11 @@ class EmbedderSettings(_Section):
     query_prompt: str | None = Field(
         None, description='What the model reads before a query, such as "query: "; None: what belongs to the model; "": nothing.'
     )
-    passage_prompt: str | None = Field(None, description="And before a passage, whose vectors depend on it.")
+    passage_prompt: str | None = Field(
+        None,
+        description='What the model reads before a passage, whose vectors depend on it, such as "passage: "; None: what belongs to '
+        'the model; "": nothing.',
+    )
 
 
 Language = Literal[
@@ -151,8 +155,8 @@ class LexicalSettings(_Section):
     )
     language: Language = Field(
         "english",
-        description="Of BM25: whose stop words are left out, and by whose rules words are stemmed; none: all words count as they "
-        "are. Sparse models have their own.",
+        description="The language whose stop words BM25 leaves out, and by whose rules it stems words; none: all words count as "
+        "they are. Sparse models have their own.",
     )
     fields: tuple[Annotated[str, StringConstraints(pattern=r"^metadata\..+$")], ...] = Field(
         (), description='Metadata by which passages are found, too, such as ["metadata.isbn"]; title, headings and id always are.'
@@ -161,28 +165,30 @@ class LexicalSettings(_Section):
         None,
         ge=0,
         le=1,
-        description="Of the words in retrieval order; None: .3 (else half), and more where the embedder cannot read the query.",
+        description="Share of the words in retrieval order; None: .3 with zscore, .5 with rrf and dbsf; more where few passages "
+        "have a word of the query, or the embedder cannot read it.",
     )
     fusion: Fusion = Field(
         "zscore",
         description="How both scores become one: z-scores, or Qdrant's own rank fusion (rrf) or distribution-based fusion (dbsf).",
     )
     typos: bool = Field(
-        default=True, description="Whether words spelt like it are looked for where no passage has a word of the query."
+        default=True,
+        description="Whether, in place of a word of the query that no passage has, words spelt like it are looked for.",
     )
 
 
 class ContextSettings(_Section):
     """What a language model gets of a result, by `search context`, over HTTP and by MCP."""
 
-    max_tokens: PositiveInt = Field(MAX_TOKENS, description="For all of it, with numbers, headings and prompt.")
+    max_tokens: PositiveInt = Field(MAX_TOKENS, description="The most tokens of a context, with numbers, headings and prompt.")
     tokenizer: NamedPath | None = Field(
         None, description="The tokenizer.json of the model that reads it, or its folder; None: a token is four characters."
     )
 
 
 class CrossEncoderSettings(_Section):
-    """An ONNX cross-encoder, run by FastEmbed."""
+    """An ONNX cross-encoder."""
 
     kind: Literal["cross-encoder"] = "cross-encoder"
     model: str = Field(
@@ -200,7 +206,7 @@ class CausalSettings(_Section):
     """A language model that `search export` wrote; its recipe says how it is asked."""
 
     kind: Literal["causal"] = "causal"
-    model: str = Field(min_length=1, description="The folder.")
+    model: str = Field(min_length=1, description="The folder that `search export` wrote.")
     weight: float | None = Field(None, ge=0, le=1, description="Share of the reranker in the ranking; None: the model's recipe.")
     instruction: str | None = Field(None, description="What relevance means here, for models that take instructions.")
     batch_tokens: PositiveInt | None = Field(
@@ -213,8 +219,10 @@ class ChatSettings(_WithKey):
     """A language model behind an OpenAI-compatible chat endpoint, which orders windows of passages."""
 
     kind: Literal["chat"] = "chat"
-    url: Annotated[str, AfterValidator(_of_a_server)] = Field(description="Up to /v1, such as http://127.0.0.1:8000/v1.")
-    model: str = Field(description="As the endpoint calls it.")
+    url: Annotated[str, AfterValidator(_of_a_server)] = Field(
+        description="Where the endpoint is, up to /v1, such as http://127.0.0.1:8080/v1."
+    )
+    model: str = Field(description="What the endpoint calls the model.")
     weight: float | None = Field(None, ge=0, le=1, description="Share of the reranker in the ranking; None: 1.")
     window: int = Field(20, ge=2, description="Passages in one request.")
     stride: PositiveInt = Field(10, description="How far the window moves; less than the window.")
@@ -271,7 +279,7 @@ class StorageSettings(_Section):
         None, description="Leave texts and metadata on disk until a hit needs them; None: in the embedded engine, not on a server."
     )
     hnsw_m: int = Field(16, ge=0, le=65_535, description="Edges of a vector in the search graph.")
-    hnsw_ef_construct: int = Field(100, ge=4, le=65_535, description="Neighbours considered for them.")
+    hnsw_ef_construct: int = Field(100, ge=4, le=65_535, description="Neighbours considered for the edges of a vector.")
     payload_indexes: dict[Annotated[str, StringConstraints(pattern=_FIELD)], PayloadType] = Field(
         default_factory=dict, description='Fields that filters ask about often, by type, such as {"metadata.year": "integer"}.'
     )
@@ -284,8 +292,10 @@ class LayoutSettings(_Section):
     """
 
     text: str | None = Field(None, min_length=1, description="The field with the text of a passage.")
-    title: str | None = Field(None, description="Likewise its title; empty for none.")
-    document_id: str | None = Field(None, description="What names its document; empty for the id of the point.")
+    title: str | None = Field(None, description="The field with the title of a passage; empty for none.")
+    document_id: str | None = Field(
+        None, description="The field that names the document of a passage; empty for the id of the point."
+    )
     metadata: str | None = Field(None, description="The object that holds the metadata; empty for all other fields.")
     vector: str | None = Field(None, description="The name of the vector that is searched; empty for the unnamed one.")
     filter: dict[str, Any] | None = Field(None, description="Which points count at all: a Qdrant filter on fields as they are.")
@@ -297,9 +307,15 @@ class LayoutSettings(_Section):
 class CollectionSettings(LayoutSettings):
     """What holds for one collection: by which model it is searched and filled, and where another program put its passages."""
 
-    embedder: str | None = Field(None, min_length=1, description="Its embedder, as embedder.model names one; None: that one.")
-    query_prompt: str | None = Field(None, description="As embedder.query_prompt; None: that one where the embedder is that one.")
-    passage_prompt: str | None = Field(None, description="Likewise.")
+    embedder: str | None = Field(None, min_length=1, description="The embedder, as embedder.model names one; None: that one.")
+    query_prompt: str | None = Field(
+        None,
+        description="What the embedder reads before a query; None: what embedder.query_prompt says, if the embedder is that one.",
+    )
+    passage_prompt: str | None = Field(
+        None,
+        description="What it reads before a passage; None: what embedder.passage_prompt says, if the embedder is that one.",
+    )
 
 
 class EdgeSettings(_Section):
@@ -316,14 +332,22 @@ class ServerSettings(_WithKey):
 
     engine: Literal["qdrant"] = "qdrant"
     url: str = Field("http://127.0.0.1:6333", description="Where it is; https:// for TLS.")
-    urls: tuple[str, ...] = Field((), description="Of other nodes of the same cluster, asked where `url` does not answer.")
+    urls: tuple[str, ...] = Field((), description="URLs of other nodes of the same cluster, asked where `url` does not answer.")
     protocol: Literal["auto", "grpc", "rest"] = Field(
-        "auto", description="Of points; auto: gRPC where the same server speaks it, REST otherwise. All else is asked over REST."
+        "auto",
+        description="How points are read and written; auto: gRPC where the same server speaks it, REST otherwise. All else is "
+        "asked over REST.",
     )
     grpc_port: PositiveInt | None = Field(
-        None, le=65_535, description="None: 6334, which auto asks only beside a `url` of port 6333 without a path or a proxy."
+        None,
+        le=65_535,
+        description="The port for gRPC; None: 6334, which auto asks only beside a `url` of port 6333 without a path or a proxy.",
     )
-    grpc: bool | None = Field(None, description="As earlier versions had it: true is the protocol grpc, false rest.")
+    grpc: bool | None = Field(
+        None,
+        description="The former name of `protocol`: true is grpc, false rest. Leave it out; beside a `protocol` that says "
+        "otherwise it is refused.",
+    )
     read_consistency: PositiveInt | Literal["majority", "quorum", "all"] | None = Field(
         None, description="Replicas that have to agree on what is read; None: the one that is asked."
     )
@@ -332,7 +356,7 @@ class ServerSettings(_WithKey):
     )
     timeout_s: PositiveInt = Field(10, le=_LONGEST, description="Seconds until a request counts as lost.")
     ca_file: NamedPath | None = Field(None, description="Certificate authority of the server, for TLS with a private one.")
-    shards: PositiveInt | None = Field(None, description="Of a collection that is made; None: the server's choice.")
+    shards: PositiveInt | None = Field(None, description="Shards of a collection that is made; None: the server's choice.")
     replicas: PositiveInt | None = Field(None, description="Copies of each shard; None: the server's choice.")
     write_consistency: PositiveInt | None = Field(None, description="Replicas that confirm a write; None: the server's choice.")
     shard_key: str | None = Field(
@@ -388,7 +412,7 @@ class IngestionSettings(_Section):
         1000,
         ge=200,
         le=_MOST_MEMORY,
-        description="Memory for reading one of these. What takes more is rejected.",
+        description="Memory for reading one page, PDF, office document or table. What takes more is rejected.",
     )
 
 
@@ -410,10 +434,10 @@ def checked_tenant(name: str) -> str:
 class KeySettings(_Section):
     """Who may do what; `search key` makes one."""
 
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Of the key, which is written down nowhere.")
-    scopes: frozenset[Scope] = Field(frozenset({"search"}), min_length=1, description="search, write, admin.")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="The hash of the key, which is written down nowhere itself.")
+    scopes: frozenset[Scope] = Field(frozenset({"search"}), min_length=1, description="What it may do: search, write, admin.")
     tenant: Annotated[str, AfterValidator(checked_tenant)] | None = Field(
-        None, description="Whose documents alone it reads and writes, where `tenant_field` is set; not with admin."
+        None, description="The tenant whose documents alone it reads and writes, where `tenant_field` is set; not with admin."
     )
 
     @model_validator(mode="after")
@@ -427,7 +451,7 @@ class ServiceSettings(_Section):
     """How `search serve` listens, and what it refuses."""
 
     host: str = Field("127.0.0.1", min_length=1, description="The address; any but this machine's own needs keys.")
-    port: int = Field(8000, ge=0, le=65535, description="0: any that is free.")
+    port: int = Field(8000, ge=0, le=65535, description="The port; 0: any that is free.")
     api_keys: dict[str, KeySettings] = Field({}, description="By name. Without any, whoever reaches the port may do everything.")
     hosts: frozenset[str] = Field(frozenset(), description="Names that clients call it by, besides localhost.")
     origins: frozenset[str] = Field(
@@ -452,8 +476,10 @@ class ServiceSettings(_Section):
     traces_url: str | None = Field(
         None,
         pattern=r"^https?://[^/@?#]+(/[^@?#]*)?$",
-        description="Of an OpenTelemetry collector that takes OTLP over HTTP, such as http://127.0.0.1:4318; OTEL_… say the rest, "
-        "credentials too.",
+        description="The URL of an OpenTelemetry collector that takes OTLP over HTTP, such as http://127.0.0.1:4318; OTEL_… say "
+        "the rest, credentials too.",
     )
-    certificate: NamedPath | None = Field(None, description="For TLS without a proxy: a PEM file …")
-    private_key: NamedPath | None = Field(None, description="… and the one with its key.")
+    certificate: NamedPath | None = Field(
+        None, description="The certificate for TLS without a proxy, a PEM file; with `private_key`."
+    )
+    private_key: NamedPath | None = Field(None, description="The private key of `certificate`, a PEM file.")

@@ -1,5 +1,6 @@
 """Every setting is listed with what it is now, where that was said and what it means; no key is shown."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,9 @@ def test_every_setting_is_there_and_says_what_it_means() -> None:
     every = list(listing(Settings(), {}))
     assert {one.name.rpartition(".")[2] for one in every} == names(Settings)
     assert [one.name for one in every if not one.description or not one.section] == []
+    half = r"(And|Likewise|As|At|For|Of|None|0)\b|…"  # of a sentence that another setting begins
+    assert [one.description for one in every if re.match(half, one.description) or one.description.endswith("…")] == []
+    assert "And at" not in search("health", "--help").stdout
     assert [one.name for one in every if one.place] == ["threads"]  # of all tests
     by_name = {(one.name, one.kind): one for one in every}
     assert by_name["index.engine", None].choices == ("edge", "qdrant", "memory")
@@ -93,4 +97,10 @@ def test_some_settings_are_listed_by_name_or_section() -> None:
     assert "\n\n# How the GPU is used, where there is one.\ncuda.device = 0\n" in search("settings", "limit", "cuda").stdout
     assert search("settings", "limit").stdout == "# What holds for all.\nlimit = 10\n    Hits returned.\n"
     assert wrong("settings", "limt") == "search: there is no setting limt (did you mean limit?)\n"
+    assert [one["name"] for one in as_json("settings", "collections.cats")["settings"]][-1] == "collections.cats.passage_prompt"
+    for name in ("collections.v2.docs.text", "collections.NAME.text", "service.api_keys.web.tenant"):
+        assert f"\n{name} = None\n" in search("settings", name, SEARCH_COLLECTIONS='{"cats": {"text": "body"}}').stdout
+    text = search("settings", "collections.cats.text", SEARCH_COLLECTIONS='{"cats": {"text": "body"}}').stdout
+    assert '\ncollections.cats.text = "body"   (by' in text
+    assert wrong("settings", "collections.cats.txet").endswith("collections.cats.txet (did you mean collections.cats.text?)\n")
     assert wrong("settings", "index.ulr") == "search: there is no setting index.ulr (did you mean index.url?)\n"
