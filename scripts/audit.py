@@ -1,4 +1,4 @@
-"""Does anything that is pinned here have a known vulnerability? Asks pip-audit; its options may follow.
+"""Does anything that is pinned here have a known vulnerability? Asks pip-audit, and hands these options on.
 
 Every pin is asked about, also those for other platforms and other Pythons.
 
@@ -6,6 +6,7 @@ Exits with 0: all are known to who was asked, and none has any; 1: some have, wh
 which is no "none". (OSV answers alike for packages without vulnerabilities and for those it has never heard of.)
 """
 
+import argparse
 import json
 import re
 import subprocess
@@ -51,17 +52,30 @@ def audit(pinned: list[tuple[str, str]], options: list[str]) -> list[dict[str, A
     return answers
 
 
+def parse() -> list[str]:
+    """The command line, as pip-audit takes it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-s", "--vulnerability-service", choices=("osv", "pypi", "esms"), help="who is asked; else the registry")
+    parser.add_argument("--osv-url", metavar="URL", help="where OSV is asked")
+    parser.add_argument("--cache-dir", metavar="FOLDER", help="where answers are kept")
+    parser.add_argument("--timeout", metavar="SECONDS", type=int, help="how long an answer may take")
+    given = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
+    return [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+
+
 def main() -> int:
     """Audit every file; see above for the exit status."""
+    options = parse()
     vulnerable, unknown = 0, 0
     files = sorted((ROOT / "requirements").glob("*.txt"))
     for requirements in files:
         pinned, loose = pins(requirements)
-        known = [one for one in audit(pinned, sys.argv[1:]) if "skip_reason" not in one]
+        known = [one for one in audit(pinned, options) if "skip_reason" not in one]
         names = {(_normal(one["name"]), one["version"]) for one in known}
         missing = [f"{name} {version}" for name, version in pinned if (_normal(name), version) not in names] + loose
         bad = [(one, flaw) for one in known for flaw in one["vulns"]]
-        print(f"{requirements.name}: {len(known)} of {len(pinned)} packages are known to who was asked; {len(bad)} vulnerabilities")
+        told = f"; {len(bad)} vulnerabilities" if known else ""
+        print(f"{requirements.name}: {len(known)} of {len(pinned)} packages are known to who was asked{told}")
         for one, flaw in bad:
             fixed = f"fixed in {', '.join(flaw['fix_versions'])}" if flaw["fix_versions"] else "not fixed yet"
             print(f"  {one['name']} {one['version']}: {flaw['id']}, {fixed}")

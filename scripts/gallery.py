@@ -3,6 +3,7 @@
 .venv/bin/python scripts/gallery.py
 """
 
+import argparse
 import contextlib
 import io
 import os
@@ -37,6 +38,7 @@ def printed(example: str) -> str:
 
 def main() -> None:
     """Run them all, and write the page."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     sys.path.append(str(ROOT / "tests" / "support"))
     page = PAGE.read_text(encoding="utf-8")
     for example in examples():

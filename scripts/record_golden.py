@@ -15,8 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-import transformers
+try:
+    import torch
+    import transformers
+except ModuleNotFoundError as missing:
+    sys.exit(f"{missing.name} is missing.\n\n{__doc__}")
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 

@@ -23,12 +23,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import torch
 from training import mixture, tuning
 from training.finishing import Finish, finish
-from training.losses import LOSSES, SQUARED
+from training.fitting import LOSSES, SQUARED, Fitting
 from training.preparation import PARTS, Preparation, apart, prepare, texts_of
-from training.trainer import Fitting, fit
 
 from search.cli.options import load_settings
 from search.errors import DeviceUnavailable, InvalidDataset, InvalidSettings, ModelNotFound, SearchError
@@ -42,6 +40,10 @@ FREE = {"out", "minutes", "data_dir", "after", "licence", "base_licence", "weigh
 def main() -> None:
     """Prepare the examples, train, and write the model."""
     arguments = parse()
+    try:
+        import training.trainer  # noqa: F401  # with torch, which takes seconds
+    except ModuleNotFoundError as error:
+        sys.exit(f"{Path(__file__).name}: {error.name} is missing; run this by .venv-train/bin/python (--help says how to make it)")
     try:
         run(arguments)
     except SearchError as error:
@@ -97,6 +99,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def run(arguments: argparse.Namespace) -> None:
     """The whole way, from what an earlier call has left."""
+    from training.trainer import fit
+
     out: Path = arguments.out
     if (out / "model" / "README.md").is_file():
         print(f"{out / 'model'} is finished; name another --out for another run")
@@ -179,6 +183,8 @@ def loaded(data: Sequence[tuple[str, str, str]]) -> tuple[dict[str, Dataset], di
 
 def check(arguments: argparse.Namespace, datasets: dict[str, Dataset]) -> None:
     """Refuse what would fail later, before anything that takes long."""
+    import torch
+
     for name in ("model.safetensors", "config.json", "tokenizer.json"):
         if not (Path(arguments.base) / name).is_file():
             raise ModelNotFound(f"--base {arguments.base} has no {name}; give the folder of a checkpoint of the BERT family")

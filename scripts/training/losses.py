@@ -1,18 +1,16 @@
 """What does the model learn from an example? The losses of Sentence Transformers, and the columns that each of them reads."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 from datasets import Dataset as Table
 from sentence_transformers.cross_encoder import CrossEncoder, losses
 from torch import nn
 
+from training.fitting import Loss
 from training.mixture import Example, Texts
 
-Loss = Literal["bce", "mse", "ranknet", "margin-mse", "listnet", "plistmle", "lambda", "infonce"]
-LOSSES: tuple[Loss, ...] = get_args(Loss)
 _FLAT = {"bce", "mse"}
-SQUARED = frozenset({"mse", "margin-mse"})  # which compare scores themselves, whatever their scale
 _SHARPNESS = 10.0  # ListNet compares with the softmax of the labels; of 1 and 0s that would be nearly flat
 
 

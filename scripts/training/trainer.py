@@ -4,7 +4,6 @@ import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence, Sized
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,48 +17,14 @@ from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
 
 from search.errors import InferenceFailed
-from training.losses import Loss, columns, loss_function
+from training.fitting import Fitting
+from training.losses import columns, loss_function
 from training.mixture import Example, Texts
 from training.states import last_whole, mean, regular, step
 from training.tuning import HeldOut, best_mean, means, overall, weight_curve
 
 _PART = 16  # pairs that go through the encoder together
 NDCG = "held_out_ndcg"
-
-
-@dataclass(frozen=True)
-class Fitting:
-    """What decides the weights that come out, beside the examples.
-
-    Attributes:
-        base: folder of the checkpoint to start from.
-        loss: one of LOSSES.
-        queries: in a batch.
-        steps: batches until the learning rate has fallen to zero.
-        learning_rate: its highest value.
-        warmup: share of the steps in which it rises.
-        max_tokens: of a query and a passage together, special tokens included.
-        freeze: layers, from the lowest, that stay as they are, with the embeddings; 0 freezes nothing.
-        dropout: share of activations dropped.
-        bf16: whether the products are calculated in bfloat16; the weights are kept in float32.
-        seed: of the classifier's first weights and of dropout.
-        evaluate_every: steps between two measurements on held-out queries, at each of which the state is saved.
-        patience: measurements without a better one after which training stops; 0 never stops early.
-    """
-
-    base: str
-    loss: Loss = "bce"
-    queries: int = 16
-    steps: int = 1000
-    learning_rate: float = 5e-5
-    warmup: float = 0.1
-    max_tokens: int = 128
-    freeze: int = 0
-    dropout: float = 0.0
-    bf16: bool = True
-    seed: int = 0
-    evaluate_every: int = 250
-    patience: int = 0
 
 
 def fit(

@@ -14,9 +14,9 @@ from typing import Any
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 from sentence_transformers.cross_encoder import CrossEncoder
-from training.losses import LOSSES
+from training.fitting import LOSSES, Fitting
 from training.mixture import Example
-from training.trainer import Fitting, _Trimmed, fit, in_order
+from training.trainer import _Trimmed, fit, in_order
 from training.tuning import HeldOut
 
 from search.documents import Candidate

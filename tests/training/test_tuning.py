@@ -1,5 +1,7 @@
 """The recipe's figures come from held-out queries, and no data set is left below retrieval."""
 
+import importlib
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -101,3 +103,18 @@ def test_a_part_whose_passages_are_all_taught_is_refused() -> None:
     assert apart(parts, [example], texts) == parts
     with pytest.raises(InvalidDataset, match="held out to check none has a passage of its own"):
         apart([*parts[:2], replace(held_out("a", relevant=0), part="check")], [example], texts)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [("--help", "--loss {bce,"), ("--base a --out b --data c train 1", "torch is missing; run this by .venv-train/")],
+    ids=["help", "a run"],
+)
+def test_options_are_told_where_torch_is_missing(
+    words: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setattr(sys, "argv", ["train_reranker.py", *words.split()])
+    with pytest.raises(SystemExit) as end:
+        importlib.import_module("train_reranker").main()
+    assert told in f"{capsys.readouterr().out}{end.value.code}"
