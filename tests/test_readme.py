@@ -256,6 +256,13 @@ def test_figures_are_those_on_record() -> None:
         assert figure in FIGURES
 
 
+def test_the_card_of_the_bundled_reranker_has_the_shares_of_its_recipe() -> None:
+    folder = ROOT / "search" / "models" / "minilm-reranker"
+    recipe, card = json.loads((folder / "recipe.json").read_text()), (folder / "README.md").read_text()
+    assert f"Its share is {recipe['weight']:g} over vectors alone, and {recipe['weight_over_hybrid']:g} over" in card
+    assert "the recipe's mix" not in card  # that of its figures is training's
+
+
 def test_figures_of_contexts_are_those_on_record() -> None:
     figures = json.loads((ROOT / "benchmarks" / "results" / "context.json").read_text())["figures"]
     kinds, gains = figures["kinds"], figures["context of 1000 over ten plain passages of 2000"]
@@ -272,10 +279,24 @@ def test_figures_of_contexts_are_those_on_record() -> None:
     assert f"reranked {shorter['low'] * 100:+.1f} to {shorter['high'] * 100:+.1f}), which" in FIGURES
 
 
+def anchors(document: Path) -> set[str]:
+    """The places of a page that links may lead to: headings, as GitHub names them, and those that are named."""
+    text = re.sub(r"^```.*?^```", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings} | {
+        *re.findall(r'<a id="(\d+)">', text)
+    }
+
+
 def test_links_lead_somewhere() -> None:
-    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
-            assert target.startswith("https://") or (document.parent / target).exists(), f"{document.name}: {target}"
+    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "search" / "models").glob("*/README.md")]:
+        for target, place in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", document.read_text()):
+            if target.startswith("https://"):
+                continue
+            page = document.parent / target if target else document
+            assert page.exists(), f"{document.name}: {target}"
+            assert not place or place in anchors(page), f"{document.name}: {target}#{place}"
+            assert place or page.name != "decisions.md" or document.parent == ROOT, f"{document.name}: {target} of no number"
 
 
 def test_the_picture_of_the_page_is_small() -> None:
