@@ -18,9 +18,13 @@ from qdrant_client import QdrantClient
 from standin import QdrantStandIn
 from theirs import fill
 
+from search import errors
+from search.api.errors import refused
+from search.api.metrics import Metrics
 from search.embedding.dense import FastEmbedEmbedder
 
 PAGES = Path(__file__).parents[1] / "docs"
+API = Path(__file__).parents[1] / "search" / "api"
 SERVER = "https://qdrant.example.com:6333"
 RESTORED = "search collections restore backup/monday --as documents.v2"
 ASKS = ("search dedupe --delete", "search collections drop ")  # before it removes anything
@@ -87,8 +91,8 @@ def test_the_page_on_collections_is_true(
 
 
 @contextmanager
-def started(line: str, environment: dict[str, str]) -> Iterator[str]:
-    """The URL that a command of a page serves at, with a port of its own, until the context ends."""
+def started(line: str, environment: dict[str, str], log: list[str] | None = None) -> Iterator[str]:
+    """The URL that a command of a page serves at, with a port of its own, until the context ends; its log is added to `log`."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = str(probe.getsockname()[1])
     line = (
@@ -102,7 +106,7 @@ def started(line: str, environment: dict[str, str]) -> Iterator[str]:
             yield next(said.split()[-1] for said in process.stderr if said.startswith("listening on "))
         finally:
             process.terminate()
-            process.stderr.read()
+            (log if log is not None else []).extend(process.stderr)
     assert process.returncode == 0, line
 
 
@@ -111,15 +115,21 @@ def test_the_page_on_serving_is_true(tmp_path: Path) -> None:
     (tmp_path / "cats.txt").write_text("Cats sleep on mats.")
     run("search ingest cats.txt", home)
     (plain, logged), (asked,), (keep, to_others), (for_a_tenant,), (_, traced) = blocks("serving.md")
-    reranking, client = re.findall(r"^```python\n(.*?)^```$", (PAGES / "serving.md").read_text(), re.MULTILINE | re.DOTALL)
+    page = (PAGES / "serving.md").read_text()
+    reranking, client = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     with started(plain, home) as url:
         answer = subprocess.run(["sh", "-c", asked.replace("localhost:8000", url)], capture_output=True, check=True).stdout
         assert [hit["document_id"] for hit in json.loads(answer)["hits"]] == [f"{tmp_path.name}/cats.txt"]
         code = reranking.replace("http://127.0.0.1:8000", url).replace("client.rerank", "answer = client.rerank") + "print(answer)"
         assert b"relevance_score=" in subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+    log: list[str] = []
     for line in (logged, traced):
-        with started(line, home) as url:
+        with started(line, home, log) as url:
             assert httpx.get(f"{url}/healthz").status_code == 200
+    said = re.search(r"^A line of `--log json` has .*?\n\n", page, re.MULTILINE | re.DOTALL)
+    assert said
+    answered = next(entry for line in log if line.startswith("{") and "route" in (entry := json.loads(line)))
+    assert {*answered, "tenant", "trace_id", "exception"} == {*re.findall(r"`(\w+)`", said[0])}
     key = run(keep, home).splitlines()[0].split()[-1]
     with started(to_others, home) as url:
         body = {"query": "Where do cats sleep?"}
@@ -128,3 +138,50 @@ def test_the_page_on_serving_is_true(tmp_path: Path) -> None:
         exec(client.replace("http://127.0.0.1:8000", url).replace("…", key), names)  # noqa: S102  # the page's own
         assert [hit.document_id for hit in names["result"].hits] == [f"{tmp_path.name}/cats.txt"]
     assert 'tenant = "acme"' in run(for_a_tenant, home)
+
+
+# What no request meets: roots of others, and what stops a service before it serves, or commands alone.
+UNMET = {
+    "SearchError",
+    "InvalidInput",
+    "IndexFailure",
+    "ModelError",
+    "InvalidSettings",
+    "InvalidDataset",
+    "ReaderFailed",
+    "MissingExtra",
+}
+UNMET |= {
+    "ReindexRefused",
+    "ServiceError",
+    "ServiceUnreachable",
+    "ServiceRefused",
+    "ExportFailed",
+    "RuntimeConflict",
+    "ModelIncomplete",
+}
+UNMET |= {"ModelNotFound", "ModelCorrupt", "ModelUnavailable", "UnsupportedModel", "SelfTestFailed", "DeviceUnavailable"}
+STATUS = {"_UNPROCESSABLE": 422, "_PASSES": 503}
+
+
+def kinds(of: type[errors.SearchError]) -> Iterator[type[errors.SearchError]]:
+    yield of
+    for kind in of.__subclasses__():
+        yield from kinds(kind)
+
+
+def test_the_page_on_serving_names_all_errors_with_their_status() -> None:
+    page = (PAGES / "serving.md").read_text()
+    rows = re.findall(r"^\| (\d{3}) \| ([^|]+) \|", page, re.MULTILINE)
+    told = {(int(status), name) for status, names in rows for name in re.findall(r"`(\w+)`", names)}
+    met = [kind for kind in kinds(errors.SearchError) if kind.__module__ == errors.__name__ and kind.__name__ not in UNMET]
+    answered = {(refused(kind.__new__(kind), "").status, kind.__name__) for kind in met if kind is not errors.ServiceOverloaded}
+    code = "".join(file.read_text() for file in API.rglob("*.py"))
+    written = {(STATUS.get(status, status), name) for status, name in re.findall(r'Refused\(\s*(\w+), "(\w+)"', code)}
+    written = {(int(status), name) for status, name in written if status != "_CLIENT_GONE"}  # who has gone hears nothing
+    assert told == answered | written | {(429, "ServiceOverloaded"), (404, "HTTPError"), (405, "HTTPError")}
+
+
+def test_the_page_on_serving_names_all_metrics() -> None:
+    there = {f"{one.name}_total" if one.type == "counter" else one.name for one in Metrics().registry.collect()}
+    assert there == {*re.findall(r"`(search_\w+)`", (PAGES / "serving.md").read_text())}

@@ -1,6 +1,8 @@
 """The commands for whoever runs collections."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,25 @@ def notes(tmp_path: Path) -> Path:
     (folder / "cats.md").write_text(CATS)
     (folder / "dogs.md").write_text(DOGS)
     return folder
+
+
+def test_a_data_folder_holds_what_the_page_says_and_is_copied_like_any_other(notes: Path, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "collections.md").read_text()
+    told = {
+        name for line in page.splitlines() if line.startswith("| `") for name in re.findall(r"`([\w.]+)/?`", line.split("|")[1])
+    }
+    folder, copy = tmp_path / "data", tmp_path / "copy"
+    write(tmp_path / "judged", CORPUS, [{"_id": "q1", "text": "cats"}], "q1\tcat\t1\n")
+    here: dict[str, Any] = {"SEARCH_DATA_DIR": str(folder), "SEARCH_RERANKER__KIND": "none"}
+    search("ingest", notes, **here)
+    search("collections", "alias", "live", "documents", **here)
+    search("collections", "snapshot", "documents", **here)
+    search("evaluate", tmp_path / "judged", **here)
+    held = {one.name for one in folder.iterdir()}
+    assert {"collections", "aliases.json", "snapshots", "evaluation"} <= held <= told
+    shutil.copytree(folder, copy)
+    found = as_json("query", "What sleeps?", **here | {"SEARCH_DATA_DIR": str(copy), "SEARCH_COLLECTION": "live"})
+    assert found["hits"][0]["document_id"] == "notes/cats.md"
 
 
 @pytest.fixture(params=["edge", *SERVERS])
