@@ -256,6 +256,18 @@ def test_figures_are_those_on_record() -> None:
         assert figure in FIGURES
 
 
+def test_figures_of_size_are_those_on_record() -> None:
+    page = (ROOT / "docs" / "collections.md").read_text()
+    size = json.loads((ROOT / "benchmarks" / "results" / "size.json").read_text())["figures"]
+    ingested = json.loads((ROOT / "benchmarks" / "results" / "ingestion.json").read_text())["figures"]["throughput"]
+    assert f"{size['points']:,} passages of up to 130 words take {size['disk, MB'] / 1000:.2f} GB of disk" in page
+    assert 1.9 <= size["disk before the graph is built, MB"] / size["disk, MB"] <= 2.1
+    assert f"and {size['memory of its own after 50 queries, MB']:.0f} MB of memory" in page
+    assert f"candidates in {size['retrieving, ms, median']:.1f} ms" in page
+    assert f"takes {size['retrieving, ms, median']:.1f} ms, on cores" in FIGURES
+    assert f"two cores ingest {ingested['documents_per_s']['ingestion']:.0f} passages a second" in page
+
+
 def test_the_card_of_the_bundled_reranker_has_the_shares_of_its_recipe() -> None:
     folder = ROOT / "search" / "models" / "minilm-reranker"
     recipe, card = json.loads((folder / "recipe.json").read_text()), (folder / "README.md").read_text()
