@@ -12,6 +12,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -21,10 +22,11 @@ import pytest
 from serving import wait_until
 from standin import QdrantStandIn
 
+from search.documents import SparseVector
 from search.errors import IndexFaulted, IndexFull, IndexRejected, InvalidSettings
 from search.factory import build_collections
 from search.index.contract import CollectionSpec, Point, Query, VectorIndex
-from search.index.edge import building
+from search.index.edge import builder, building
 from search.index.edge.index import EdgeIndex
 from search.index.edge.process import EdgeProcess
 from search.settings import Settings
@@ -307,9 +309,9 @@ def test_a_collection_is_built_anew_once_a_fifth_of_it_is_gone(data: Path) -> No
 def test_what_is_written_while_a_graph_is_built_is_there_afterwards(data: Path) -> None:
     index, more = opened(data), small(50, 1)
     index.delete(filter=of(3, 4))
-    with paused_builder() as builder:
+    with paused_builder() as copying:
         assert index.begin() == 3_600
-        wait_until(lambda: builder(data), 20)
+        wait_until(lambda: copying(data), 20)
         index.upsert(more)
         index.delete(filter=of(2))
         written = ids(index)
@@ -321,6 +323,43 @@ def test_what_is_written_while_a_graph_is_built_is_there_afterwards(data: Path) 
     again = opened(data)
     assert ids(again) == written
     again.close()
+
+
+def test_a_copy_shares_the_files_into_which_the_engine_writes_no_more(tmp_path: Path) -> None:
+    index, written = build_index(Settings(data_dir=tmp_path, storage={"quantization": "scalar"})), points(ENOUGH)
+    assert isinstance(index, EdgeIndex)
+    index.ensure(replace(SPEC, lexical="words"), create=True)
+    index.upsert([one._replace(lexical=SparseVector([at % 9], [1.0])) for at, one in enumerate(written[:-10])])
+    index.optimize()
+    index.delete(ids=[one.id for one in written[:1000]])
+    with paused_builder() as copying:
+        assert index.begin()
+        wait_until(lambda: copying(tmp_path) and not index.must_hold_off(), 20)
+        (copy,) = tmp_path.rglob("shard.building*")
+        shared = {file: file.read_bytes() for file in copy.rglob("*") if file.is_file() and file.stat().st_nlink == 2}
+        assert sum(map(len, shared.values())) > 4096 * ENOUGH  # all vectors, for one
+        assert not any(file.match("*.json") or file.match("*/id_tracker.deleted") or "wal" in file.parts for file in shared)
+        index.upsert([one._replace(payload={"document_id": "new"}) for one in written[990:1020]])
+        index.upsert(written[-10:])
+        index.delete(ids=[one.id for one in written[1100:1200]])
+        index.delete(filter={"must": [{"key": "document_id", "match": {"any": ["1250", "1251"]}}]})
+        index.index_field("metadata.year", "integer")
+        assert shared == {file: file.read_bytes() for file in shared}
+    index.optimize()
+    assert ids(index) == [one.id for one in [*written[990:1100], *written[1200:1250], *written[1252:]]]
+    index.close()
+
+
+def test_where_files_cannot_be_linked_they_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "as FAT says it")
+
+    (old := tmp_path / "matrix.dat").write_bytes(b"vectors")
+    for name, links in (("linked", 2), ("copied", 1)):
+        builder._copy({str(old)}, str(old), str(tmp_path / name))
+        assert (tmp_path / name).read_bytes() == b"vectors"
+        assert (tmp_path / name).stat().st_nlink == links
+        monkeypatch.setattr(os, "link", refused)
 
 
 def test_searches_go_on_while_files_are_copied_and_whoever_writes_waits(data: Path) -> None:
@@ -526,7 +565,7 @@ def test_what_builds_a_graph_ends_with_its_parent(data: Path) -> None:
         script = f"""
 import os, signal, sys
 from pathlib import Path
-from search.index.edge import building
+from search.index.edge import builder, building
 building._PROGRAM = Path({str(building._PROGRAM)!r})
 one = building.Building(Path({str(data)!r}, "collections/documents/shard"))
 one.copied()

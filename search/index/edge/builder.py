@@ -1,5 +1,8 @@
 """The program of the process that builds a graph: copy a collection's files, have the engine optimize the copy, say how it went.
 
+Most are linked: in a segment that takes no more points, known by its `matrix.dat`, the engine writes vectors, graph, texts and
+words once, and marks beside them what is removed.
+
 It is run by its path and imports nothing of this package, so it runs wherever the program that starts it does. It ends with that.
 """
 
@@ -11,8 +14,10 @@ import select
 import shutil
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
+_WRITTEN_ONCE = ("matrix.dat", "quantized.data", "links*.bin", "inverted_index.dat", "page_*.dat", "id_tracker.?2?", "*_to_*.bin")
 _NICE = 5  # whoever searches meanwhile goes first
 _BLOCK = 65_536  # bytes
 
@@ -21,7 +26,7 @@ def build(folder: str, copy: str) -> None:
     """Leave in `copy` what the engine makes of the files in `folder`; lines on stdout say when they are copied, and how it went."""
     import qdrant_edge as edge
 
-    shutil.copytree(folder, copy, copy_function=_copy)
+    shutil.copytree(folder, copy, copy_function=partial(_copy, written_once(Path(folder))))
     _say("copied")
     shard = edge.EdgeShard.load(copy)
     built = shard.optimize()
@@ -43,8 +48,18 @@ def sync(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _copy(source: str, target: str) -> None:
+def written_once(folder: Path) -> set[str]:
+    """The files that the engine does not write into again."""
+    segments = [file.parent.parent for file in folder.glob("segments/*/vector_storage/matrix.dat")]
+    return {str(file) for segment in segments for name in _WRITTEN_ONCE for file in segment.rglob(name)}
+
+
+def _copy(linked: set[str], source: str, target: str) -> None:
     """Leave out what is zero, of which files that grow ahead are full: two small ones would become 64 MB."""
+    if source in linked:
+        with contextlib.suppress(OSError):  # where there are no links, as on FAT
+            os.link(source, target)
+            return
     zeros = bytes(_BLOCK)
     with open(source, "rb") as old, open(target, "wb") as new:  # noqa: PTH123  # as copytree names them
         while block := old.read(_BLOCK):
