@@ -6,6 +6,7 @@ are read once these are known.
 """
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ Ranks = NDArray[np.int64]  # from 1, in a list; 0 for what is not in it
 _PROBABLE = 2  # payloads for each point that goes on: of every ten queries, one to four then lack another's, at a depth of 20
 _RARE, _MANY = 10, 100  # words are rare if fewer points than that have any of them, in a collection of at least so many points
 _NEAREST = 5.0  # standard deviations that a cosine counts at most: among near-equal passages a stranger has many, and says little
+_EQUAL = 300  # points, at least, of which those that have the same words are looked at: a millisecond
 _RRF_K = 2  # of reciprocal rank fusion, as Qdrant has it
 
 
@@ -42,27 +44,35 @@ Ask = Callable[[Sequence[Listing]], list[list[Scored]]]
 Read = Callable[[Sequence[Any]], Mapping[Any, Payload]]  # of points by their ids, as far as they are there
 
 
-def matches(query: Query, limit: int, ask: Ask, read: Read | None = None) -> Matches:
+def matches(query: Query, limit: int, ask: Ask, read: Read | None = None, most: int | None = None) -> Matches:
     """The `limit` best points for a query, best first; equal ones by cosine, then in the order of ids, so that answers repeat.
 
     Scores that a list lacks are requested by id, so all of them are exact. `ask` sends several listings in one request. Without
     `read`, payloads are asked for together with open scores, though of too many: two requests, and rarely a third for those that
-    were not expected to be wanted.
+    were not expected to be wanted. `most` is how many points the engine gives at once.
     """
     if query.retrieval == "dense":
         closest = _best_first(ask([Listing(query.vector, limit, query.filter)])[0])[:limit]  # parts may give more
         return Matches(Match(str(one), cosine, payload, dense_rank=rank) for rank, (one, cosine, payload) in enumerate(closest, 1))
     listed = max(limit, query.listed) if query.retrieval == "hybrid" else limit
     wanted = [query.vector if query.retrieval == "hybrid" else None, query.lexical]
-    listings = [Listing(one, listed, query.filter, payload=False) for one in wanted if one is not None]
+    most = min(max(2 * listed, _EQUAL), most or sys.maxsize)
+    asked = min(listed + 1, most) if query.retrieval == "lexical" else listed  # one more, to see whether it equals the last
+    listings = [Listing(one, asked, query.filter, payload=False) for one in wanted if one is not None]
     answers = ask([*listings, *(Listing(probe, 1, query.scope, payload=False) for probe in query.probes)])
     if absent := [at for at, points in enumerate(answers[len(listings) :]) if not points]:
         return Matches(absent=absent)
     lists = iter(answers)
-    by_vector, by_words = (_best_first(next(lists))[:listed] if one is not None else [] for one in wanted)
+    by_vector, by_words = (_best_first(next(lists)) if one is not None else [] for one in wanted)
+    if query.retrieval == "lexical" and len(by_words) > listed:
+        by_words = _with_equals(by_words, listed, lambda: ask([listings[0]._replace(limit=most)])[0])
+    else:
+        by_vector, by_words = by_vector[:listed], by_words[:listed]
     union = _Union(query, by_vector, [one for one in by_words if one[1] > 0])
     payloads = {one: payload for one, _, payload in _completed(union, 0 if read else _PROBABLE * limit, listed, ask)}
     best = union.order()[:limit]
+    if query.retrieval == "lexical":  # whose order it is, with the closest first among equal ones
+        union.lexical_ranks[[at for at, *_ in best]] = range(1, len(best) + 1)
     if lacking := [one for at, *_ in best if (one := union.ids[at]) not in payloads]:
         payloads |= (read or _by(ask, query.vector))(lacking)
     dense, lexical = union.dense_ranks.tolist(), union.lexical_ranks.tolist()
@@ -137,6 +147,14 @@ def _completed(union: _Union, foreseen: int, listed: int, ask: Ask) -> list[Scor
         else:
             scores[[union.places[one] for one, _, _ in answer]] = [score for _, score, _ in answer]
     return with_payload
+
+
+def _with_equals(points: list[Scored], limit: int, ask_for_more: Callable[[], list[Scored]]) -> list[Scored]:
+    """The `limit` best of more, with all that equal the last of them, which engines give in no order that repeats."""
+    lowest = points[limit - 1][1]
+    if points[limit][1] == lowest:
+        points = _best_first(ask_for_more())
+    return [one for one in points if one[1] >= lowest]
 
 
 def _by(ask: Ask, vector: Vector) -> Read:

@@ -136,6 +136,17 @@ def test_every_engine_finds_the_same_by_both(filled: VectorIndex, text: str, fil
     assert [match.id for match in filled.query(Query(vector, lexical, "dense", filter), 7)] == nearest
 
 
+def test_of_equal_words_the_closest_are_found_whatever_was_written_last(filled: VectorIndex) -> None:
+    same = with_words([point._replace(payload={**point.payload, "text": "a lighthouse"}) for point in POINTS[:40]], WORDS)
+    vector = unit(1000)
+    nearest = sorted(same, key=lambda point: -float(point.vector @ vector))
+    for written in (same, same[::-1], nearest[:3]):
+        filled.upsert(written)
+        found = filled.query(Query(vector, words("lighthouse"), "lexical"), 5)
+        assert [match.id for match in found] == [point.id for point in nearest[:5]]
+        assert [match.lexical_rank for match in found] == [1, 2, 3, 4, 5]
+
+
 def test_vectors_of_both_kinds_come_back(filled: VectorIndex) -> None:
     stored = {record.id: record for record in filled.scroll(vectors=True)}
     assert filled.spec == SPEC
@@ -371,6 +382,20 @@ def test_scores_that_a_list_lacks_are_requested_and_payloads_come_along() -> Non
     assert {one.dense_rank is None for one in found} | {one.lexical_rank is None for one in found} == {True, False}
     order = [one.fused for one in found]
     assert order == sorted(order, key=lambda score: -(score or 0))
+
+
+@pytest.mark.parametrize(
+    ("words", "most", "limits"),
+    [(6.0, None, [[11], [300], [300]]), (6.0, 10, [[10], [10]]), (6.0, 50, [[11], [50], [50]]), (None, None, [[11], [10]])],
+    ids=["equal ones", "no more at once", "few at once", "none are equal"],
+)
+def test_more_is_asked_for_only_where_the_last_of_a_list_has_equals(
+    words: float | None, most: int | None, limits: list[list[int]]
+) -> None:
+    lists = Lists({f"p{i:03}": (i / 500, words or float(i + 1)) for i in range(400)})
+    found = matches(replace(WANTED, retrieval="lexical"), 10, lists, lambda ids: {one: {} for one in ids}, most)
+    assert len(found) == 10
+    assert [[listing.limit for listing in request] for request in lists.requests] == limits
 
 
 def test_where_requests_cost_nothing_no_payload_is_read_for_nothing() -> None:

@@ -291,7 +291,12 @@ class QdrantIndex:
         query = replace(query, listed=min(query.listed, most))
         key = collection.keys.of_filter(query.filter) if collection.keys else None  # also of what asks for passages by their ids
         with self._translated():
-            found = matches(query, min(limit, most), lambda listings: self._listed(collection, listings, ends, key))
+            found = matches(
+                query,
+                min(limit, most),
+                lambda listings: self._listed(collection, listings, ends, key),
+                most=collection.limits.found,
+            )
         found.most = most if most < limit else None
         return found
 
