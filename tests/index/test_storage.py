@@ -107,6 +107,22 @@ def test_what_an_interrupted_run_left_undone_and_what_another_removed_is_seen_to
     third.close()
 
 
+def test_passages_that_replaced_others_get_their_graph_by_the_next_run(tmp_path: Path) -> None:
+    index, spec = EdgeIndex(tmp_path / "closed", "documents"), replace(SPEC, lexical="words")
+    index.ensure(spec, create=True)
+    written = [one._replace(lexical=SparseVector([1], [1.0])) for one in points(ENOUGH + 1_350)]
+    index.upsert(written[:ENOUGH])
+    index.optimize()
+    index.upsert(written[-2_700:])  # half of them, in place of others
+    shutil.copytree(tmp_path / "closed", tmp_path / "killed")
+    index.close()
+    for left in ("closed", "killed"):
+        again = EdgeIndex(tmp_path / left, "documents")
+        again.ensure(spec, create=False)
+        assert again.begin() == len(written)
+        again.close()
+
+
 def test_payload_indexes_are_made_before_the_load_and_for_what_is_there(tmp_path: Path) -> None:
     fields = {"metadata.year": "integer", "metadata.draft": "bool", "title": "keyword"}
     plain, indexed = Settings(data_dir=tmp_path), Settings(data_dir=tmp_path, storage={"payload_indexes": fields})
@@ -457,9 +473,9 @@ def test_where_no_python_can_be_started_a_graph_is_built_in_place(
     else:
         monkeypatch.setattr(sys, "executable", "/usr/bin/uwsgi")
         monkeypatch.setattr(sys, "exec_prefix", "/nowhere")
-    assert index._opened.is_due(1, 32)
+    assert index._opened.is_due(32)
     index.optimize()
-    assert not index._opened.is_due(1, 32)
+    assert not index._opened.is_due(32)
     assert len(ids(index)) == 3_600
     index.close()
 

@@ -274,7 +274,7 @@ class EdgeIndex(EmbeddedIndex, WordsAsMade):
         """As `optimize`, without waiting for it: of how many passages a graph is being built; None if it gains nothing."""
         self.look_after()
         self._wanted = self._opened.building
-        if not self._wanted and self._opened.is_due(2 if self.spec.lexical else 1, 4 * self.spec.dimension):
+        if not self._wanted and self._opened.is_due(4 * self.spec.dimension):
             self._opened.begin(self._check_building)
         return self.count() if self._opened.building else None
 

@@ -17,6 +17,7 @@ from search.system.interpreter import has_interpreter
 
 _REMOVED = 0.2  # of all points: from there on the engine builds a segment anew without them …
 _LEAST = 1_000  # … if it has so many, by its defaults
+_VERSION = 8  # bytes of a point in a segment that takes no more, whose removed points are bits in another file
 
 
 class OpenShard:
@@ -34,6 +35,7 @@ class OpenShard:
         self.failure: IndexFailure | None = None  # of the last one
         self.written = self.removed = 0  # points, since the last one began
         self._removed_before = 0
+        self._flushed = False  # what a log told that was left by a process that was killed
 
     @contextlib.contextmanager
     def use(self) -> Iterator[edge.EdgeShard]:
@@ -73,19 +75,23 @@ class OpenShard:
         """Whether what writes would wait, since files are copied of which a graph is to be built."""
         return self._building is not None and self._building.copying
 
-    def is_due(self, per_point: int, bytes_each: int) -> bool:
+    def is_due(self, bytes_each: int) -> bool:
         """Whether the engine would find something to do that is worth it: enough vectors without a graph, or enough removed ones.
 
-        `per_point` is how many vectors the engine counts for a point, `bytes_each` the size of a dense one.
+        `bytes_each` is the size of a dense one.
         """
         if self._in_vain and self.written + self.removed < _LEAST:
             return False
         with self.use() as opened:
-            info = opened.info()
-        ahead = info.points_count * per_point - info.indexed_vectors_count  # removed ones count as indexed
-        removed = max(self.removed, -ahead // per_point)
-        share = removed / max(1, removed + info.points_count)
-        return max(self.written, ahead) * bytes_each >= GRAPH_FROM_BYTES or (removed >= _LEAST and share > _REMOVED)
+            if not self._flushed:
+                opened.flush()
+                self._flushed = True
+            points = opened.info().points_count
+            with_graph, gone = _with_graph(self._folder)
+        ahead = max(self.written, points - with_graph)
+        removed = max(self.removed, gone)
+        share = removed / max(1, removed + points)
+        return ahead * bytes_each >= GRAPH_FROM_BYTES or (removed >= _LEAST and share > _REMOVED)
 
     def begin(self, check: Callable[[], object]) -> None:
         """Begin to build the graph, unless one is being built; `check` raises where there is no room."""
@@ -161,6 +167,16 @@ class OpenShard:
                 self._forget()
             if self._opened is not None:
                 self._opened.close()
+
+
+def _with_graph(folder: Path) -> tuple[int, int]:
+    """How many points are in segments with a graph, and how many were removed from these, which the engine counts as indexed."""
+    points = removed = 0
+    for graph in folder.glob("segments/*/vector_index/graph.bin"):
+        segment = graph.parent.parent
+        points += (segment / "id_tracker.versions").stat().st_size // _VERSION
+        removed += int.from_bytes((segment / "id_tracker.deleted").read_bytes()).bit_count()
+    return points - removed, removed
 
 
 def room_to_open(folder: Path, *, payload_on_disk: bool) -> int:
