@@ -1,6 +1,7 @@
 """Any file that holds a text is a document; what is in it is known by its name or its beginning."""
 
 import io
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,22 @@ def test_no_paragraph_of_a_slide_is_lost_behind_an_empty_run(tmp_path: Path) -> 
     place = content.index(b"not read not read") if b"not read not read" in content else content.index(b"ppt/media/a.png") + 18
     (tmp_path / "a.pptx").write_bytes(content[:place] + b"\xff\xff" + content[place + 2 :])
     assert "Second" in taken(tmp_path).text
+
+
+def test_slides_of_the_strict_edition_and_of_other_prefixes_are_read(tmp_path: Path) -> None:
+    run = '</a:t></a:r><a:r><a:rPr b="1"/><a:t>'
+    content = pptx([("Sa" + run + "les", "R&amp;D"), ("Next", "More.")])
+    strict = (
+        re.compile(rb"http://schemas\.openxmlformats\.org/(\w+)/2006/(?=main|relationships[/\"])"),
+        rb"http://purl.oclc.org/ooxml/\1/",
+    )
+    for pattern, new in (strict, (re.compile(rb"(?<=[</:])a(?=[:=])"), rb"x.y")):
+        out = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(content)) as archive, zipfile.ZipFile(out, "w") as copy:
+            for name in archive.namelist():
+                copy.writestr(name, pattern.sub(new, archive.read(name)))
+        (tmp_path / "a.pptx").write_bytes(out.getvalue())
+        assert taken(tmp_path).text == "## Sales\n\nR&D\n\n## Next\n\nMore.\n"
 
 
 def test_documents_of_offices_become_markdown(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from search.errors import InvalidDocument
 from search.kinds import HTML, MAIL, OFFICE, PLAIN, by_name
-from search.reading import compound, epub, mail, opendocument, outlook, rtf, signs, slides, webpages, word, word97
+from search.reading import compound, epub, mail, opendocument, outlook, packages, rtf, signs, slides, webpages, word, word97
 from search.reading.files import LONGEST
 from search.reading.text import decode
 from search.reading.unread import COMMENTS, OBJECTS, unread
@@ -19,6 +19,8 @@ _SMALL = 1_000_000  # bytes that a text in a packed document may unpack to, howe
 _RATIO = 100  # … and times its size that a larger one may
 _TEXTS = (".xml", ".rels", ".html", ".xhtml", ".htm")
 _PICTURE = re.compile(r"!\[([^\[\]]*)\]\([^()\s]*\)")
+_ROW = "| "  # what one of a table begins with
+_BAR, _BETWEEN_CELLS = re.compile(r"(?<!\\)\|"), re.compile(r"(?<!\\)\|(?: ---(?= \|))?")
 _DEEPEST = 3  # documents in each other
 _READERS: Mapping[str, Callable[[bytes], str]] = {  # of documents inside others
     HTML: lambda content: webpages.read(content)[1],
@@ -97,6 +99,7 @@ def _title_of(content: bytes, media_type: str) -> str:
 
 def _presentation(content: bytes, media_type: str) -> tuple[str, str, Mapping[str, Any]]:
     """Title, HTML, and metadata. Of slides the library leaves out the notes."""
+    content = packages.as_usual(content)
     found = slides.read(content)
     title = ""
     try:
@@ -115,12 +118,20 @@ def _presentation(content: bytes, media_type: str) -> tuple[str, str, Mapping[st
 
 def _word(content: bytes, media_type: str, depth: int = 0) -> tuple[str, str, int]:
     """Title, Markdown with what is in the documents inside, and how many of those cannot be read."""
-    ready = word.prepared(content)
+    ready = word.prepared(packages.as_usual(content))
     about, html = _extracted(ready.content, media_type)
     chunks = {mark: _chunk(chunk, depth) for mark, chunk in ready.chunks.items()}
     inside = {mark: words for mark, (words, _) in chunks.items() if words}
-    text = signs.replaced(to_markdown(ready.completed(html, inside))[1], inside)
+    lines = to_markdown(ready.completed(html, inside))[1].split("\n")
+    on_one_line = {mark: _in_a_cell(words) for mark, words in inside.items()}
+    text = "\n".join(signs.replaced(line, on_one_line if line.startswith(_ROW) else inside) for line in lines)
     return str(about.get("title") or ""), text, sum(unread for _, unread in chunks.values())
+
+
+def _in_a_cell(markdown: str) -> str:
+    """Words of some Markdown on one line, and of tables in it nothing but these."""
+    lines = (_BETWEEN_CELLS.sub(" ", line) if line.startswith(_ROW) else line for line in markdown.split("\n"))
+    return _BAR.sub(r"\|", " ".join(" ".join(lines).split()))
 
 
 def _chunk(chunk: word.Chunk, depth: int) -> tuple[str, int]:

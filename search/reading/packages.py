@@ -1,6 +1,7 @@
 """What is in a package of Office's, which is a zip archive of XML? Parts, and what refers to what."""
 
 import io
+import lzma
 import posixpath
 import re
 import zipfile
@@ -11,6 +12,7 @@ from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element, ParseError
 
 from search.errors import InvalidDocument
+from search.reading import signs
 from search.reading.files import LONGEST
 
 _EDITION = re.compile(rb"<(/?)mc:(AlternateContent|Choice|Fallback)(?=[\s/>])([^<>]*?)(/?)>")
@@ -21,6 +23,20 @@ _SHOWN = re.compile(
     r"\.(?:png|jpe?g|jfif|gif|bmp|tiff?|webp|avif|emf|wmf|wdp|jxr|svg|mp[34]|m4[av]|mov|avi|wm[av]|mpe?g|wav|ogg|fntdata|odttf|ttf|otf|woff2?)$",
     re.IGNORECASE,
 )
+_OPEN_XML = "http://schemas.openxmlformats.org"
+_USUAL = {  # namespaces, and the prefixes that Office writes for them
+    f"{_OPEN_XML}/wordprocessingml/2006/main": "w",
+    f"{_OPEN_XML}/presentationml/2006/main": "p",
+    f"{_OPEN_XML}/drawingml/2006/main": "a",
+    f"{_OPEN_XML}/officeDocument/2006/math": "m",
+    f"{_OPEN_XML}/officeDocument/2006/relationships": "r",
+    f"{_OPEN_XML}/markup-compatibility/2006": "mc",
+    "http://schemas.microsoft.com/office/drawing/2010/main": "a14",
+    "urn:schemas-microsoft-com:vml": "v",
+}
+_STRICT = re.compile(rb"(?<=[\"'])http://purl\.oclc\.org/ooxml/(\w+)/")  # of namespaces and relations in ISO 29500's strict edition
+_NAMESPACE = re.compile(rb"\bxmlns(?::([\w.-]+))?\s*=\s*[\"']([^\"']*)")
+_XML, _OF_OTHERS = (".xml", ".rels"), "customXml/"
 DAMAGED = (KeyError, ParseError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)  # as reading a part raises
 
 
@@ -65,6 +81,34 @@ def elements(element: Element, name: str) -> list[Element]:
 def local_name(element: Element) -> str:
     """Its name without its namespace."""
     return element.tag.rpartition("}")[2]
+
+
+def as_usual(content: bytes) -> bytes:
+    """A package whose parts are written as Office writes them: in UTF-8, by its prefixes, and in the edition that is not strict.
+
+    As it was if it is so already, or damaged.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            names = [name for name in archive.namelist() if name.endswith(_XML) and not name.startswith(_OF_OTHERS)]
+            changed = {name: usual for name in names if (usual := _as_usual(part := _whole(archive, name))) != part}
+            return with_parts(archive, changed) if changed else content
+    except DAMAGED:
+        return content
+
+
+def _as_usual(part: bytes) -> bytes:
+    part = _STRICT.sub(rb"http://schemas.openxmlformats.org/\1/2006/", signs.in_utf_8(part))
+    declared = ((prefix.decode(), _USUAL.get(uri.decode("utf-8", "replace"))) for prefix, uri in _NAMESPACE.findall(part))
+    if all(usual in {None, prefix} for prefix, usual in declared):
+        return part
+    for uri, prefix in _USUAL.items():
+        ET.register_namespace(prefix, uri)
+    try:
+        written: bytes = ET.tostring(ET.fromstring(part), "utf-8")  # noqa: S314  # see `parsed`
+    except (ParseError, RecursionError):
+        return part
+    return written
 
 
 def in_one_edition(xml: bytes, tells: re.Pattern[bytes]) -> bytes:
@@ -135,5 +179,5 @@ def without_pictures(stream: BinaryIO) -> bytes:
 def _whole(archive: zipfile.ZipFile, name: str) -> bytes:
     try:
         return archive.read(name)
-    except DAMAGED:  # such as a picture, which nobody reads
+    except (*DAMAGED, OSError, lzma.LZMAError):  # such as a picture, which nobody reads
         return b""

@@ -3,6 +3,7 @@
 They go through it as characters for private use, one each. Such characters of the file's own mean nothing to anyone else, and go.
 """
 
+import codecs
 import re
 from collections.abc import Mapping
 
@@ -14,6 +15,8 @@ _REFERENCE = re.compile(
     rb"&(?:(amp|lt|gt|quot|apos)|#(\d{1,7})|#[xX]([\da-fA-F]{1,6}));|<!\[CDATA\[((?:(?!<!\[CDATA\[).)*?)\]\]>", re.DOTALL
 )
 _DECLARED = re.compile(rb"(<\?xml\s[^>]*?\bencoding\s*=\s*[\"'])([\w.:-]+)([\"'][^>]*>)")
+_ENCODING = re.compile(r"\A(<\?xml\s[^>]*?\bencoding\s*=\s*[\"'])[\w.:-]+([\"'])")
+_MARKS_OF_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _PRIVATE = re.compile(rb"\xf4[\x80-\x8f][\x80-\xbf]{2}")
 _STANDS_FOR = dict(zip(_SIGNS, map(chr, range(_FIRST, _FIRST + len(_SIGNS))), strict=True))
 _HIDE = str.maketrans(_STANDS_FOR)
@@ -47,7 +50,10 @@ def replaced(text: str, marks: Mapping[str, str]) -> str:
 
 
 def in_utf_8(xml: bytes) -> bytes:
-    """XML in the encoding that it declares, in UTF-8; as it was if it is in another one."""
+    """XML in the encoding that it declares, or that its mark of byte order says, in UTF-8; as it was if it is in another one."""
+    if xml.startswith(_MARKS_OF_UTF_16):
+        text = xml.decode("utf-16", "replace")
+        return _ENCODING.sub(r"\1utf-8\2", text, count=1).encode()
     declared = _DECLARED.match(xml)
     if declared is None or declared[2].lower() in {b"utf-8", b"utf8"}:
         return xml

@@ -32,7 +32,6 @@ _WORDS = re.compile(rb"<(?:w:t|m:t|w:txbxContent)[\s>]")
 _DEEPEST = 50  # boxes in each other
 _SPECIAL = (b"w:txbxContent", b"w:altChunk", *_CUT, *_NOTES)
 _TOKEN = re.compile(rb"<(/?)(w:p|%b)(?=[\s/>])([^<>]*?)(/?)>" % b"|".join(_SPECIAL))
-_OTHER_PREFIX = re.compile(rb"<(?!w:)([A-Za-z][\w.-]*):(?:document|footnotes|endnotes|hdr|ftr)[\s>]")
 _SYMBOL = re.compile(rb"<w:sym\b([^<>]*?)(?:/>|></w:sym>)")
 _ATTRIBUTE = re.compile(rb"\bw:(font|char)\s*=\s*[\"']([^\"']*)")
 _PRIVATE = 0xE000  # from here on fonts of symbols have theirs
@@ -292,19 +291,11 @@ class _Flattening:
 
 def _plain(xml: bytes) -> bytes:
     """A part whose runs hold nothing but texts and breaks."""
-    xml = in_one_edition(_COMMENT.sub(b"", signs.hidden(_prefixed(signs.in_utf_8(xml)))), _WORDS)
+    xml = in_one_edition(_COMMENT.sub(b"", signs.hidden(xml)), _WORDS)
     xml = _SYMBOL.sub(_symbol, xml)
     for pattern, replacement in _RUNS:
         xml = pattern.sub(replacement, xml)
     return xml
-
-
-def _prefixed(xml: bytes) -> bytes:
-    """A part with the prefix that Word writes, which is the only one that the library knows, in place of another."""
-    other = _OTHER_PREFIX.search(xml)
-    if other is None:
-        return xml
-    return re.sub(rb"(</?|\s)%b:(?=[A-Za-z])" % re.escape(other[1]), rb"\1w:", xml)
 
 
 def _symbol(match: re.Match[bytes]) -> bytes:

@@ -1,6 +1,7 @@
 """What a Word document says is read, wherever in it that stands: the office library loses much of it."""
 
 import io
+import re
 import time
 import zipfile
 from pathlib import Path
@@ -228,13 +229,34 @@ def test_titles_have_no_marks_of_notes_and_no_section_of_ours(tmp_path: Path) ->
     assert sections(document.text, document.media_type)[0].headings == ("Report",)
 
 
-@pytest.mark.parametrize("prefix", ["ns0", "a.b"])
-def test_another_prefix_and_another_encoding(prefix: str, tmp_path: Path) -> None:
-    body = paragraph("R&amp;D caf\u00e9", reference("foot", 1)).replace("<w:", f"<{prefix}:").replace("</w:", f"</{prefix}:")
-    document = f"<{prefix}:document xmlns:{prefix}='x'><{prefix}:body>{body}</{prefix}:body></{prefix}:document>"
-    main = f'<?xml version="1.0" encoding="cp1252"?>{document}'
-    content = word("", NOTE, others={"word/document.xml": main.replace(" w:id", f" {prefix}:id").encode("cp1252")})
-    assert taken(tmp_path, content).text == "R&D caf\u00e9[^1]\n\n[^1]: A note.\n"
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+@pytest.mark.parametrize("prefix", ["ns0", "a.b", ""])
+def test_another_prefix_and_another_encoding(prefix: str, encoding: str, tmp_path: Path) -> None:
+    body = paragraph("R&amp;D caf\u00e9", formula(symbol("x")), reference("foot", 1))
+    body += '<w:sectPr><w:headerReference w:type="default" r:id="a.xml"/></w:sectPr>'
+    parts = {**NOTE, "a.xml": ("header", HEADER.format("The firm"))}
+    with zipfile.ZipFile(io.BytesIO(word(body, parts))) as archive:
+        main = archive.read("word/document.xml").decode()
+    main = re.sub(r"(</?|xmlns:| )([mr])(?=[:=])", r"\1\2\2", main).replace('"1.0"', f'"1.0" encoding="{encoding}"')
+    if prefix:
+        main = main.replace("xmlns:w=", f"xmlns:{prefix}=").replace(" w:", f" {prefix}:")
+    else:
+        main = main.replace("<w:document", f'<w:document xmlns="{HEADER.split(chr(34))[1]}"')  # attributes have one all the same
+    main = re.sub("(</?)w:", rf"\1{prefix}{':' * bool(prefix)}", main)
+    content = word("", parts, others={"word/document.xml": main.encode(encoding)})
+    text = "R&D caf\u00e9x[^1]\n\n[^1]: A note.\n\n## Headers and footers\n\nThe firm\n"
+    assert taken(tmp_path, content).text == text
+
+
+def test_documents_inside_a_cell_stand_on_its_line(tmp_path: Path) -> None:
+    table = f"<w:tbl><w:tr><w:tc>{paragraph('a|b')}</w:tc><w:tc>{paragraph('c')}</w:tc></w:tr></w:tbl>"
+    parts: dict[str, tuple[str, str | bytes]] = {
+        "a.html": ("aFChunk", "<p>One</p><p>two | three</p>"),
+        "b.docx": ("aFChunk", word(paragraph("Four") + table)),
+    }
+    cells = "".join(f'<w:tc><w:altChunk r:id="{name}"/><w:p/></w:tc>' for name in parts)
+    document = taken(tmp_path, word(f"<w:tbl><w:tr>{cells}</w:tr></w:tbl>{paragraph('After.')}", parts))
+    assert document.text == "| One two \\| three | Four a\\|b c |\n| --- | --- |\n\nAfter.\n"
 
 
 @pytest.mark.parametrize(
