@@ -3,7 +3,6 @@
 The office library (kreuzberg 4.10) loses texts that are HTML alone, names no attachments, and reads every other encoding as UTF-8.
 """
 
-import codecs
 import datetime as dt
 import re
 import struct
@@ -13,7 +12,7 @@ from typing import Any
 from search.reading import webpages
 from search.reading.compound import streams
 from search.reading.mail import head_of
-from search.reading.text import decode
+from search.reading.text import decode, of_windows
 
 _STREAM = "__substg1.0_"
 _PROPERTIES = "__properties_version1.0"
@@ -36,18 +35,6 @@ _BEFORE = (  # what counts as having stood before
 _DEEPEST = 5  # mails in each other
 _BEGIN_OF_TIME = dt.datetime(1601, 1, 1, tzinfo=dt.UTC)
 _UNITS = 10  # of a microsecond
-_OTHERS = {  # Windows' numbers, where they are not in the name of an encoding
-    20127: "cp1252",
-    20866: "koi8-r",
-    21866: "koi8-u",
-    28591: "cp1252",
-    **{28590 + part: f"iso8859-{part}" for part in (2, 3, 4, 5, 6, 7, 8, 9, 13, 15)},
-    50220: "iso2022_jp",
-    51932: "euc_jp",
-    51949: "euc_kr",
-    54936: "gb18030",
-    65001: "utf-8",
-}
 
 
 def read(content: bytes, read_rich: Callable[[bytes], str]) -> tuple[str, str, Mapping[str, Any]]:
@@ -159,10 +146,7 @@ class _Mail:
     def _encoding(self) -> str:
         """What the mail says that its bytes are; empty if it says nothing that is known."""
         number = next((value & 0xFFFFFFFF for one in _ENCODINGS if (value := self._numbers.get(one))), 0)
-        try:
-            return codecs.lookup(_OTHERS.get(number, f"cp{number}")).name
-        except LookupError:
-            return ""
+        return of_windows(number)
 
 
 def _named(name: str, address: str) -> str:

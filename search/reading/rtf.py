@@ -8,8 +8,9 @@ import codecs
 import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import NamedTuple
+
+from search.reading.text import of_windows
 
 _SIGNS = {
     b"_": b"-",  # a hyphen that does not break
@@ -26,28 +27,39 @@ _GROUP = re.compile(rb"\\.|\{\\shptxt(?![a-z])|[{}]", re.DOTALL)  # where one be
 _BOX, _INFO = re.compile(rb"\{\\shptxt(?![a-z])"), re.compile(rb"\{\\info(?![a-z])")
 _TITLE = re.compile(rb"\{\\title(?![a-z]) ?")
 _MARGIN = re.compile(rb"\{\\(?:header|footer)[lrf]?(?![a-z])")
-_CHARSETS = {  # of fonts, and the encodings of their letters
-    77: "mac_roman",
-    128: "cp932",
-    129: "cp949",
-    130: "johab",
-    134: "gbk",
-    136: "cp950",
-    161: "cp1253",
-    162: "cp1254",
-    163: "cp1258",
-    177: "cp1255",
-    178: "cp1256",
-    186: "cp1257",
-    204: "cp1251",
-    222: "cp874",
-    238: "cp1250",
+_CHARSETS = {  # of fonts, and Windows' numbers of the encodings of their letters
+    **dict(
+        zip(range(77, 90), (10000, 10001, 10003, 10008, 10002, 1361, 10005, 10004, 10006, 10081, 10021, 10029, 10007), strict=True)
+    ),
+    128: 932,
+    129: 949,
+    130: 1361,
+    134: 936,
+    136: 950,
+    161: 1253,
+    162: 1254,
+    163: 1258,
+    177: 1255,
+    178: 1256,
+    186: 1257,
+    204: 1251,
+    222: 874,
+    238: 1250,
+    254: 437,
+    255: 850,
 }
+_SYSTEMS = {b"mac": 10000, b"pc": 437, b"pca": 850}  # that a document was written on
 _FONTS, _LETTER = re.compile(rb"\{\\fonttbl(?![a-z])"), re.compile(rb"\\'[89a-fA-F]")
 _FONT = re.compile(rb"\\f(\d{1,9})(?![a-z0-9])(?:(?!\\f\d).)*?\\(fcharset|cpg)(\d{1,5})", re.DOTALL)
 _ENCODING, _FIRST_FONT = re.compile(rb"\\ansicpg(\d{1,5})"), re.compile(rb"\\deff(\d{1,9})")
-_TOKEN = re.compile(rb"\\'([0-9a-fA-F]{2})|\\([a-z]{1,32})(-?\d{1,10})? ?|\\.|[{}]|[\r\n]+|[^\\{}\r\n]+", re.DOTALL)
+TOKEN = re.compile(rb"\\'([0-9a-fA-F]{2})|\\([a-z]{1,32})(-?\d{1,10})? ?|\\.|[{}]|[\r\n]+|[^\\{}\r\n]+", re.DOTALL)
 _WESTERN = "cp1252"
+_SYSTEM = re.compile(rb"\{\\rtf\d*\s*\\(mac|pca?)(?![a-z])")
+_BYTE = re.compile(rb"[\x80-\xff]")
+_TWO_BYTES = re.compile(rb"[\x81-\xfe][\x40-\xfe]|[\x80-\xff]")  # of which the second may look like a brace
+_OF_JAPAN = re.compile(rb"[\x81-\x9f\xe0-\xfc][\x40-\xfc]|[\x80-\xff]")
+_BYTES = {"cp932": _OF_JAPAN, **dict.fromkeys(("gbk", "cp949", "cp950", "johab", "big5", "gb18030"), _TWO_BYTES)}
+_ESCAPED = (b"\\\\", b"\\{", b"\\}")
 _PAIR = re.compile(rb"\\u(-10[0-2]\d\d|-9[2-9]\d\d|5[56]\d{3})(?: |\?|\\'[0-9a-fA-F]{2}){0,3}\\u(-?\d{1,5})(?![0-9])")
 _HIGH, _LOW, _PRIVATE = range(0xD800, 0xDC00), range(0xDC00, 0xE000), range(0xE000, 0xF000)
 _FALLBACKS = re.compile(rb"\\uc\d{1,2}(?![0-9])")
@@ -65,9 +77,9 @@ class Prepared(NamedTuple):
 
 def prepared(content: bytes) -> Prepared:
     """Rich text with plain signs, and whole words, of which boxes stand at the end."""
-    content, signs = _without_pairs(_without_data(content))
+    content, signs = _without_pairs(lettered(content))
     title = _title(content)
-    text, beside = _without_margins(_in_unicode(content))
+    text, beside = _without_margins(in_unicode(content))
     margins = _document(content, [b"{\\pard\\plain " + one + b"\\par}" for one in dict.fromkeys(beside)])
     return Prepared(
         _with_all_words(text), _with_all_words(margins) if beside else b"", _with_all_words(title) if title else b"", signs
@@ -103,7 +115,8 @@ def _title(content: bytes) -> bytes:
         return b""
     begin, end = titles[-1].end(), _group(content, titles[-1]).stop - 1
     fallbacks = _FALLBACKS.findall(content, 0, begin)[-1:]
-    return _document(content, [*fallbacks, b" ", content[begin:end]])
+    letters = _Letters(_usual(content), {}, 0)
+    return _document(content, [*fallbacks, b" ", *letters.rewritten(content[begin:end])])
 
 
 def _with_all_words(content: bytes) -> bytes:
@@ -135,67 +148,100 @@ def _without_margins(content: bytes) -> tuple[bytes, list[bytes]]:
     return b"".join([*kept, content[at:]]), found
 
 
-def _in_unicode(content: bytes) -> bytes:
-    """With the letters of fonts that have an encoding of their own by their numbers, but in what is known about the document."""
-    usual = _usual(content)
-    fonts = {font: encoding for font, encoding in _fonts(content).items() if encoding != usual}
-    if not fonts or not _LETTER.search(content):
+def lettered(content: bytes) -> bytes:
+    """Rich text without the bytes of pictures, and with bytes that are no ASCII as letters, unless they are UTF-8."""
+    content = _without_data(content)
+    if content.isascii():
+        return content
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return _BYTES.get(_usual(content), _BYTE).sub(lambda found: _as_letters(found[0]), content)
+    return content
+
+
+def _as_letters(letters: bytes) -> bytes:
+    return b"".join(b"\\'%02x" % letter for letter in letters)
+
+
+def in_unicode(content: bytes) -> bytes:
+    """With the letters of encodings other than the West's by their numbers, but in what is known about the document."""
+    usual, fonts = _usual(content), _fonts(content)
+    if not _LETTER.search(content) or {usual, *fonts.values()} == {_WESTERN}:
         return content
     first = _FIRST_FONT.search(content)
-    letters, about = _Letters(fonts, int(first[1]) if first else 0), _about(content)
+    letters, about = _Letters(usual, fonts, int(first[1]) if first else 0), _about(content)
     before, told, text = content[: about.start], content[about.start : about.stop], content[about.stop :]
     return b"".join([*letters.rewritten(before), told, *letters.rewritten(text)])
 
 
 def _usual(content: bytes) -> str:
-    """The encoding of letters that no font has another for."""
-    declared = _ENCODING.search(content)
-    return (_known(f"cp{int(declared[1])}") if declared else "") or _WESTERN
+    """The encoding of letters that no font has another for: the one that is declared, else that of the system."""
+    declared, system = _ENCODING.search(content), _SYSTEM.match(content)
+    number = int(declared[1]) if declared else _SYSTEMS[system[1]] if system else 0
+    return of_windows(number) or _WESTERN
 
 
 def _fonts(content: bytes) -> Mapping[int, str]:
     """The encodings of fonts, by their numbers, of those that name one."""
     table = _group(content, _FONTS.search(content))
     found = _FONT.findall(content, table.start, table.stop)
-    named = ((int(font), _known(f"cp{int(n)}") if kind == b"cpg" else _CHARSETS.get(int(n), "")) for font, kind, n in found)
+    named = ((int(font), of_windows(int(n) if kind == b"cpg" else _CHARSETS.get(int(n), 0))) for font, kind, n in found)
     return {font: encoding for font, encoding in named if encoding}
 
 
-def _known(encoding: str) -> str:
-    """Python's name for an encoding; empty if it has none."""
-    with suppress(LookupError):
-        return codecs.lookup(encoding).name
-    return ""
-
-
 class _Letters:
-    """Goes through a text, and writes letters of some fonts by their numbers."""
+    """Goes through a text, and writes letters by their numbers, which they have by the encoding of their font."""
 
-    def __init__(self, fonts: Mapping[int, str], first: int) -> None:
-        self._fonts, self._first = fonts, first
+    def __init__(self, usual: str, fonts: Mapping[int, str], first: int) -> None:
+        self._usual, self._fonts, self._first = usual, fonts, first
         self._states = [(first, 1)]  # of each group: the font, and how many signs behind a number stand for it elsewhere
         self._skipped = 0  # such signs that are still to come
-        self._run, self._written = bytearray(), bytearray()  # letters in a row, and as they are written
+        self._encoding, self._decoder = "", codecs.getincrementaldecoder(usual)()
+        self._text, self._written = "", bytearray()  # letters in a row, and as they are written
+        self._is_in_row = self._is_none = False  # whether the next one may be among them, and whether they are none there
 
     def rewritten(self, content: bytes) -> Iterator[bytes]:
         """The text, in pieces."""
-        for token in _TOKEN.finditer(content):
-            if not self._taken(token[0], token[1]):
-                yield self._numbered()
+        for token in TOKEN.finditer(content):
+            if token[1] and not self._skipped:
+                yield self._begun()
+                self._add(bytes([int(token[1], 16)]), token[0])
+            elif not self._is_second_half(token[0]):
+                yield self._numbered(is_end=token[0][0] not in b"\\{}\r\n")
                 is_between = self._skipped and token[0][:1] in b"\r\n"  # of a number and what stands for it: that is no sign
                 self._followed(token[0], token[2], token[3])
                 yield b" " if is_between else token[0]
-        yield self._numbered()
+        yield self._numbered(is_end=True)
 
-    def _taken(self, token: bytes, letter: bytes | None) -> bool:
-        if letter and not self._skipped and self._states[-1][0] in self._fonts:
-            self._run.append(int(letter, 16))
-        elif self._run and token[0] not in b"\\{}":  # of which the first sign may be the second half of a letter
-            self._run += token.strip(b"\r\n")
-        else:
+    def _begun(self) -> bytes:
+        """What is written before letters of the font, if those before them are of another encoding."""
+        encoding = self._fonts.get(self._states[-1][0], self._usual)
+        if encoding == self._encoding:
+            return b""
+        before = self._numbered(is_end=True)
+        self._encoding, self._decoder = encoding, codecs.getincrementaldecoder(encoding)()
+        return before
+
+    def _add(self, letters: bytes, written: bytes) -> None:
+        self._written += written
+        self._is_in_row = True
+        try:
+            self._text += self._decoder.decode(letters)
+        except UnicodeDecodeError:
+            self._is_none = True
+            self._decoder.reset()
+
+    def _is_second_half(self, token: bytes) -> bool:
+        """Whether a token is among the letters, of which its first sign may be the second half of one."""
+        if not self._is_in_row or (token[0] in b"\\{}" and not (token in _ESCAPED and self._half())):
             return False
-        self._written += token
+        self._add(token[1:] if token in _ESCAPED else token.strip(b"\r\n"), token)
         return True
+
+    def _half(self) -> bytes:
+        """Of a letter, the other one of which is still to come."""
+        return self._decoder.getstate()[0]
 
     def _followed(self, token: bytes, word: bytes | None, number: bytes | None) -> None:
         font, fallbacks = self._states[-1]
@@ -210,20 +256,17 @@ class _Letters:
         signs = 0 if token[0] in b"\r\n" else 1 if token[0] in b"\\{}" else len(token)
         self._skipped = fallbacks if word == b"u" and number else max(0, self._skipped - signs)
 
-    def _numbered(self) -> bytes:
-        """The letters so far, those beyond ASCII by their numbers, in a group of their own."""
-        if not self._run:
-            return b""
-        written = bytes(self._written)
-        try:
-            text = self._run.decode(self._fonts[self._states[-1][0]])
-        except UnicodeDecodeError:
+    def _numbered(self, *, is_end: bool) -> bytes:
+        """The letters so far, those beyond ASCII by their numbers, in a group of their own; the half of one if that is the end."""
+        text, written, half = self._text, bytes(self._written), self._half()
+        is_none, self._is_none, self._is_in_row, self._text = self._is_none, False, False, ""
+        self._written[:] = b"" if is_none or is_end else _as_letters(half)
+        if is_none or is_end:
+            self._decoder.reset()
+        if is_none:
             return written
-        finally:
-            self._run.clear()
-            self._written.clear()
         signs = (sign.encode() if sign.isascii() and sign not in "\\{}" else _number_of(sign) for sign in text)
-        return b"{\\uc1 " + b"".join(signs) + b"}"
+        return (b"{\\uc1 " + b"".join(signs) + b"}" if text else b"") + _as_letters(half) * is_end
 
 
 def _number_of(sign: str) -> bytes:

@@ -66,6 +66,35 @@ _WHOLE_ONES_OF_A_SCRIPT = 2  # times as many
 _NO_LETTER = re.compile("\u00ff|(?<!\\S)[\u00fe\ufffd](?!\\S)")  # of a word that is written in a western encoding
 
 
+_OF_WINDOWS = {  # its numbers of encodings, where they are not in Python's names
+    708: "iso8859-6",
+    1361: "johab",
+    10000: "mac_roman",
+    10001: "cp932",
+    10002: "big5",
+    10003: "cp949",
+    10004: "mac_arabic",
+    10005: "cp1255",
+    10006: "mac_greek",
+    10007: "mac_cyrillic",
+    10008: "gbk",
+    10021: "cp874",
+    10029: "mac_latin2",
+    10081: "mac_turkish",
+    20127: "cp1252",
+    20866: "koi8-r",
+    20932: "euc_jp",
+    21866: "koi8-u",
+    28591: "cp1252",
+    **{28590 + part: f"iso8859-{part}" for part in (2, 3, 4, 5, 6, 7, 8, 9, 13, 15)},
+    50220: "iso2022_jp",
+    51932: "euc_jp",
+    51949: "euc_kr",
+    54936: "gb18030",
+    65001: UTF_8,
+}
+
+
 class Decoded(NamedTuple):
     """A text and what it was decoded by."""
 
@@ -198,6 +227,14 @@ def known_encoding(encoding: str | None) -> str | None:
         return codecs.lookup(encoding).name
     except (LookupError, ValueError, TypeError) as error:
         raise InvalidDocument(f"there is no encoding {encoding!r:.100}; write it like cp1252, shift_jis or utf-16") from error
+
+
+def of_windows(number: int) -> str:
+    """Python's name for an encoding that Windows has a number for; empty if it has none."""
+    try:
+        return codecs.lookup(_OF_WINDOWS.get(number, f"cp{number}")).name
+    except LookupError:
+        return ""
 
 
 def _may_hide_letters(content: bytes) -> bool:

@@ -484,6 +484,52 @@ def test_letters_of_rich_text_are_of_its_encoding_where_fonts_name_none(tmp_path
     assert taken(tmp_path / "a.rtf").text == "да\n"
 
 
+ENCODED = [  # what a document says of itself, what of its only font, and words in that encoding
+    (r"\mac", "", "mac_roman", "café • “q”"),
+    (r"\pc", "", "cp437", "café ä"),
+    (r"\pca", "", "cp850", "Ø Þ"),
+    *((rf"\ansi\ansicpg{number}", "", encoding, text) for number, encoding, text in [
+        (437, "cp437", "café"), (874, "cp874", "ไทย"), (932, "cp932", "日本語テスト表ソ"),
+        (936, "gbk", "中文测试"), (949, "cp949", "한국어"),
+        (950, "cp950", "許功蓋"), (1361, "johab", "한국어"), (10000, "mac_roman", "café •"), (10007, "mac_cyrillic", "Привет"),
+        (65001, "utf-8", "日本é"),
+    ]),
+    *((r"\ansi", rf"\fcharset{number}", encoding, text) for number, encoding, text in [
+        (77, "mac_roman", "café •"), (78, "cp932", "日本語"), (79, "cp949", "한국어"),
+        (80, "gbk", "中文"), (81, "big5", "許功"),
+        (85, "mac_greek", "Ελ"), (89, "mac_cyrillic", "Привет"), (130, "johab", "한국어"),
+        (222, "cp874", "ไทย"), (254, "cp437", "café"),
+    ]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("usual", "font", "encoding", "text"), ENCODED)
+def test_letters_of_rich_text_are_of_what_it_names(usual: str, font: str, encoding: str, text: str, tmp_path: Path) -> None:
+    letters = "".join(f"\\'{byte:02x}" for byte in text.encode(encoding))
+    title = "" if font else rf"{{\info{{\title {letters}}}}}"
+    head = rf"{{\rtf1{usual}\deff0{{\fonttbl{{\f0{font} A;}}}}{title}"
+    (tmp_path / "a.rtf").write_bytes(f"{head}{letters} end\\par}}".encode())
+    document = taken(tmp_path / "a.rtf")
+    assert (document.title, document.text) == ("a" if font else text, f"{text} end\n")
+    if not font:
+        (tmp_path / "a.rtf").write_bytes(head.encode() + text.encode(encoding) + rb" end\par}")
+        assert taken(tmp_path / "a.rtf").text == f"{text} end\n"
+
+
+@pytest.mark.parametrize(
+    ("rich", "text"),
+    [
+        (r"\'93{\b \'fa}\'96\b0\'7b end", "日本 end"),
+        (r"\'83\\\'83\{\'83\} end", "ソボマ end"),
+        (r"\'93{\f1 \'e4}\'96\'7b", "\ufffdд本"),
+    ],
+)
+def test_a_letter_of_rich_text_may_be_in_two_places(rich: str, text: str, tmp_path: Path) -> None:
+    fonts = r"{\fonttbl{\f0 A;}{\f1\fcharset204 B;}}"
+    (tmp_path / "a.rtf").write_bytes(rf"{{\rtf1\ansi\ansicpg932\deff0{fonts}{rich}\par}}".encode())
+    assert taken(tmp_path / "a.rtf").text == f"{text}\n"
+
+
 def test_what_ends_rich_text_has_no_say_about_its_margins(tmp_path: Path) -> None:
     margins = r"{\header\pard Top {\shp{\*\shpinst{\shptxt \pard Letterhead\par}}}\par}{\footer\pard Foot\par}"
     for end, text in ((r"\b\fs28 Bob", "Bob"), (r"\v hidden", ""), (r"\ul Bob", "Bob"), (r"\f1\'c1", "Б")):
@@ -539,7 +585,9 @@ def test_rich_text_says_its_title(tmp_path: Path) -> None:
         b"{\\fonttbl\\f0\\fcharset204 ",
         b"\\'e4",
         b"\\f0{",
+        b"\\'83\\\\",
+        b"\\'83{",
     ],
 )
 def test_long_rich_text_takes_as_long_as_other(piece: bytes) -> None:
-    assert len(b"".join(rtf.prepared(b"{\\rtf1 " + piece * 20_000 + b"}")[:3])) < 1_000_000
+    assert len(b"".join(rtf.prepared(b"{\\rtf1\\ansicpg932 " + piece * 20_000 + b"}")[:3])) < 1_000_000
