@@ -9,7 +9,21 @@ from typing import Any
 
 from search.errors import InvalidDocument
 from search.kinds import HTML, MAIL, OFFICE, PLAIN, by_name
-from search.reading import compound, epub, mail, opendocument, outlook, packages, rtf, signs, slides, webpages, word, word97
+from search.reading import (
+    compound,
+    encapsulated,
+    epub,
+    mail,
+    opendocument,
+    outlook,
+    packages,
+    rtf,
+    signs,
+    slides,
+    webpages,
+    word,
+    word97,
+)
 from search.reading.files import LONGEST
 from search.reading.text import decode
 from search.reading.unread import COMMENTS, OBJECTS, unread
@@ -58,6 +72,8 @@ def read(content: bytes, media_type: str) -> tuple[str, str, Mapping[str, Any]]:
         title, text, missing = epub.read(content)
         return title, text, {**metadata, "missing_pages": missing} if missing else metadata
     if media_type == OFFICE[".rtf"]:
+        if before := encapsulated.read(content):
+            return (*to_markdown(before.text), metadata) if before.is_page else ("", before.text, metadata)
         ready = rtf.prepared(content)
         shown = str.maketrans(dict(ready.signs))
         parts = (ready.text, ready.margins, ready.title)

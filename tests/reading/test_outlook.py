@@ -10,7 +10,7 @@ from papers import compound
 from readers import readers_of
 
 from search.documents import Document
-from search.reading import outlook
+from search.reading import Reading, outlook
 
 pytestmark = pytest.mark.usefixtures("reader_kept")
 read_file, taken_file = readers_of("a.msg")
@@ -111,6 +111,34 @@ def test_rich_text_is_read_where_there_is_no_other(tmp_path: Path) -> None:
     assert taken(tmp_path, mail({}, {}, **{"__substg1.0_10090102": plain})).text == "Rich text that was packed\n"
     ends = struct.pack("<II4sI", 20, 99, b"LZFu", 0) + b"\x02a" + struct.pack(">H", (207 + 1) << 4) + b"not this"
     assert outlook._unpacked(ends) == b"a"
+
+
+PAGE = rb"""{\rtf1\ansi\ansicpg1252\fromhtml1 \deff0{\fonttbl
+{\f0\fswiss Arial;}
+{\f1\fnil\fcharset204 Cyr;}}
+{\colortbl\red0\green0\blue0;}
+\uc1\pard\plain\f0\fs24
+{\*\htmltag34 <head>}{\*\htmltag161 <title>}Caf\'e9{\*\htmltag169 </title>}{\*\htmltag41 </head>}
+{\*\htmltag50 <body>}\htmlrtf {\htmlrtf0 {\*\htmltag64 <h1>}{\htmlrtf \b not this\htmlrtf0 Head}\htmlrtf \par}\htmlrtf0
+{\*\htmltag72 </h1>}{\*\htmltag64 <p>}R{\*\htmltag84 &amp;}\htmlrtf &\htmlrtf0 D {\*\htmltag84 <b>}\htmlrtf {\b
+\htmlrtf0 a < b{\*\htmltag92 </b>}
+\htmlrtf }\htmlrtf0 {\*\htmltag4 \par }{\*\htmltag64 <ul>}{\*\htmltag64 <li>}\htmlrtf {\pntext\'b7\tab}\htmlrtf0
+{\f1 \'cf\'f0\'e8} \u26085\'3f\u-10179?\u-8704?
+{\*\htmltag64 <li>}{\*\mhtmltag84 <img>}\lquote x\rquote\~\{\endash\}{\*\htmltag58 </ul></body>}}"""
+TEXT = rb"{\rtf1\ansi\ansicpg1251\fromtext \deff0{\fonttbl{\f0 Arial;}}\uc1\pard\f0 Line \'cf\par\par - two\tab x < \{y\}\par}"
+
+
+def test_what_outlook_wrote_into_rich_text_is_read_as_it_was(tmp_path: Path) -> None:
+    def read_rich(rich: bytes) -> str:
+        plain = struct.pack("<II4sI", len(rich) + 12, len(rich), b"MELA", 0) + rich
+        return taken(tmp_path, mail({}, {}, **{"__substg1.0_10090102": plain})).text
+
+    assert read_rich(PAGE) == "# Head\n\nR&D a < b\n\n- При 日😀\n- ‘x’\u00a0{–}\n"  # noqa: RUF001
+    assert read_rich(TEXT) == "Line П\n\n- two\tx < {y}\n"
+    (tmp_path / "b.rtf").write_bytes(PAGE)
+    (document,) = Reading([str(tmp_path / "b.rtf")])
+    assert isinstance(document, Document)
+    assert document.title == "Café"
 
 
 def test_what_is_no_mail_is_rejected(tmp_path: Path) -> None:
