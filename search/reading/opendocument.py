@@ -7,9 +7,9 @@ outside of paragraphs and notes in tables.
 import io
 import re
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from html import escape
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element
 
@@ -27,7 +27,12 @@ _MOST_BLANKS = 100
 _HEADING = re.compile(r"<(/?)h[1-6]>")
 _MOST_REPEATED = 100  # cells
 _SPANS = {"colspan": "number-columns-spanned", "rowspan": "number-rows-spanned"}
+_DEEPEST = 30_000  # steps in each other, a few for an element
+_TOO_DEEP = "its elements are nested too deep"
 _MATH = "http://www.w3.org/1998/Math/MathML"
+
+
+_Step: TypeAlias = Generator["_Step", str, str]  # of writing, which waits for what others write
 
 
 class Read(NamedTuple):
@@ -55,7 +60,7 @@ def read(content: bytes) -> Read:
             title = "".join("".join(one.itertext()) for one in elements(about, "title")[:1])
             return Read(title, html, writer.objects)
     except RecursionError as error:
-        raise ValueError("its elements are nested too deep") from error
+        raise ValueError(_TOO_DEEP) from error
     except DAMAGED as error:
         raise ValueError(str(error).strip('"')) from error
 
@@ -69,7 +74,7 @@ def _other(archive: zipfile.ZipFile, path: str) -> Element:
 
 
 class _Writer:
-    """Writes HTML, an element after the other."""
+    """Writes HTML, an element after the other; nothing of it costs recursion."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
@@ -81,43 +86,49 @@ class _Writer:
         """What it says, its notes, and its headers and footers, each once."""
         styles = elements(content, "style")
         self._titles |= {_value(style, "name") for style in styles if _value(style, "parent-style-name") == "Title"}
-        text = "".join(map(self._blocks, elements(content, "text")))
-        beside = margins(self._blocks(margin) for page in pages for margin in page)
+        text = "".join(_written(self._blocks(one)) for one in elements(content, "text"))
+        beside = margins(_written(self._blocks(margin)) for page in pages for margin in page)
         return text + "".join(self._notes) + beside
 
-    def _blocks(self, element: Element) -> str:
+    def _blocks(self, element: Element) -> _Step:
         """The paragraphs, lists and tables in an element."""
-        return "".join(map(self._block, element))
+        found = []
+        for child in element:
+            found += [(yield self._block(child))]
+        return "".join(found)
 
-    def _block(self, element: Element) -> str:
+    def _block(self, element: Element) -> _Step:
         name = local_name(element)
         if name in _LEFT_OUT:
             return ""
         if name in _PARAGRAPHS:
             beside: list[str] = []
-            words = self._inline(element, beside)
+            words = yield self._inline(element, beside)
             tag = self._tag(element)
             return f"<{tag}>{words}</{tag}>{''.join(beside)}"
         if name in _TAGS:
             times = min(_number(element, "number-columns-repeated"), _MOST_REPEATED) if name == "table-cell" else 1
             spans = "".join(f' {tag}="{n}"' for tag, one in _SPANS.items() if (n := _number(element, one)) > 1)
-            return f"<{_TAGS[name]}{spans}>{self._blocks(element)}</{_TAGS[name]}>" * times
+            return f"<{_TAGS[name]}{spans}>{yield self._blocks(element)}</{_TAGS[name]}>" * times
         if _DRAWING in element.tag:
             blocks: list[str] = []
-            shown = self._drawing(element, blocks)
+            shown = yield self._drawing(element, blocks)
             return "".join([f"<p>{shown}</p>" if shown else "", *blocks])
-        return self._blocks(element)
+        return (yield self._blocks(element))
 
     def _tag(self, paragraph: Element) -> str:
         if local_name(paragraph) == "h":
             return f"h{min(_number(paragraph, 'outline-level'), _LOWEST)}"
         return "h1" if _value(paragraph, "style-name") in self._titles else "p"
 
-    def _inline(self, element: Element, beside: list[str]) -> str:
+    def _inline(self, element: Element, beside: list[str]) -> _Step:
         """The words in an element; what stands beside them is put aside."""
-        return escape(element.text or "") + "".join(self._word(child, beside) + escape(child.tail or "") for child in element)
+        found = [escape(element.text or "")]
+        for child in element:
+            found += [(yield self._word(child, beside)), escape(child.tail or "")]
+        return "".join(found)
 
-    def _word(self, element: Element, beside: list[str]) -> str:
+    def _word(self, element: Element, beside: list[str]) -> _Step:
         name = local_name(element)
         if name in _LEFT_OUT:
             return ""
@@ -126,28 +137,33 @@ class _Writer:
         if name in {"tab", "line-break"}:
             return " " if name == "tab" else "<br>"
         if name == "note":
-            return self._note(element)
+            return (yield self._note(element))
         if name == "ruby":
-            parts = [self._inline(one, beside) for part in ("ruby-base", "ruby-text") for one in elements(element, part)[:1]]
-            return f"<ruby>{'<rt>'.join(parts)}</ruby>"
-        if _DRAWING in element.tag:
-            return self._drawing(element, beside)
-        return self._inline(element, beside)
+            return (yield self._ruby(element, beside))
+        return (yield self._drawing(element, beside) if _DRAWING in element.tag else self._inline(element, beside))
 
-    def _note(self, note: Element) -> str:
+    def _ruby(self, element: Element, beside: list[str]) -> _Step:
+        found = []
+        for one in (one for part in ("ruby-base", "ruby-text") for one in elements(element, part)[:1]):
+            found += [(yield self._inline(one, beside))]
+        return f"<ruby>{'<rt>'.join(found)}</ruby>"
+
+    def _note(self, note: Element) -> _Step:
         label = f"[^{len(self._notes) + 1}]"
         number = len(self._notes)
         self._notes.append("")
-        words = "".join(self._blocks(body) for body in elements(note, "note-body"))
-        self._notes[number] = _HEADING.sub(r"<\1p>", words).replace("<p>", f"<p>{label}: ", 1)
+        words = []
+        for body in elements(note, "note-body"):
+            words += [(yield self._blocks(body))]
+        self._notes[number] = _HEADING.sub(r"<\1p>", "".join(words)).replace("<p>", f"<p>{label}: ", 1)
         return label
 
-    def _drawing(self, element: Element, beside: list[str]) -> str:
+    def _drawing(self, element: Element, beside: list[str]) -> _Step:
         """A formula, or what a picture shows; the paragraphs of a box are put aside."""
         found = [one for one in element if local_name(one) in {"object", "object-ole"}]
         if found:
             return self._object(found[0])
-        beside.append(self._blocks(element))
+        beside.append((yield self._blocks(element)))
         described = [one.text for one in element if local_name(one) == "desc" and one.text]
         return f'<img alt="{escape(described[0])}">' if described else ""
 
@@ -160,6 +176,26 @@ class _Writer:
             return ""
         ET.register_namespace("", _MATH)
         return ET.tostring(inside, "unicode")
+
+
+def _written(first: _Step) -> str:
+    """What a step writes.
+
+    Raises:
+        ValueError: too many wait for each other.
+    """
+    waiting: list[_Step] = [first]
+    written: str | None = None  # by the step that has ended
+    while waiting:
+        try:
+            waiting.append(waiting[-1].send(written))  # type: ignore[arg-type]  # None begins one
+            written = None
+        except StopIteration as end:
+            waiting.pop()
+            written = end.value
+        if len(waiting) > _DEEPEST:
+            raise ValueError(_TOO_DEEP)
+    return written or ""
 
 
 def _value(element: Element, name: str) -> str:

@@ -110,8 +110,26 @@ def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
     encrypted = open_document(paragraph("x"), others={"META-INF/manifest.xml": manifest, "content.xml": b"\x01\x02"})
     assert "is encrypted; save it without a password" in str(read(tmp_path, encrypted))
     assert "cannot be read as ODT: mismatched tag" in str(read(tmp_path, open_document("<text:p>")))
-    deep = "<text:span>" * 3000 + "x" + "</text:span>" * 3000
+    deep = "<text:span>" * 20_000 + "x" + "</text:span>" * 20_000
     assert "cannot be read as ODT: its elements are nested too deep" in str(read(tmp_path, open_document(paragraph(deep))))
+
+
+def test_nothing_is_too_deep_that_a_person_wrote(tmp_path: Path) -> None:
+    depth = 1000
+    words = [f"L{number}" for number in range(depth)]
+    for begin, end in (
+        ("<text:list><text:list-item><text:p>{}</text:p>", "</text:list-item></text:list>"),
+        (
+            "<table:table><table:table-row><table:table-cell><text:p>{}</text:p>",
+            "</table:table-cell></table:table-row></table:table>",
+        ),
+        ("<text:section><text:p>{}</text:p>", "</text:section>"),
+        ("<text:p><text:span>{} <draw:frame><draw:text-box>", "</draw:text-box></draw:frame></text:span></text:p>"),
+    ):
+        text = taken(tmp_path, open_document("".join(map(begin.format, words)) + end * depth)).text
+        assert text.replace("-", "").split() == words
+    spans = "<text:p>" + "".join(f"<text:span>{word} " for word in words) + "</text:span>" * depth + "</text:p>"
+    assert taken(tmp_path, open_document(spans)).text.split() == words
 
 
 def test_parts_that_a_text_can_do_without_may_be_damaged(tmp_path: Path) -> None:
