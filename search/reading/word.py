@@ -1,8 +1,8 @@
 """What does a Word document say that the office library (kreuzberg 4.10) loses? Its main part is written anew before it is read.
 
 Of references to characters (`&amp;`), tabs, hyphens that do not break, headers, footers, notes of number 1 and documents inside the
-library makes nothing; it loses the paragraph around a box, and puts formulas before theirs. So all of these become paragraphs and
-runs, some as marks, single characters, which are replaced in what the library made of it.
+library makes nothing; it loses the paragraph around a box, puts formulas before theirs, and repeats a cell in all of its columns.
+So all of these become paragraphs, runs and cells, some as marks, single characters, which are replaced in what the library made.
 """
 
 import io
@@ -19,12 +19,18 @@ _RUNS = (  # what in a run is read as something else
     (re.compile(rb"<w:(?:tab\s*|ptab\b[^<>]*?)(?:/>|></w:p?tab>)"), b'<w:t xml:space="preserve">\t</w:t>'),
     (re.compile(rb"<w:cr\s*(?:/>|></w:cr>)"), b"<w:br/>"),
     (re.compile(rb"<w:noBreakHyphen\s*(?:/>|></w:noBreakHyphen>)"), b"<w:t>-</w:t>"),
+    (re.compile(rb"<w:(t[cr]PrChange)[\s>](?:(?!</?w:t[cr]PrChange).)*</w:\1>", re.DOTALL), b""),  # what a table was before
     (re.compile(rb"<w:(?:b|i|u|strike|dstrike)(?:\s[^<>]*)?/>"), b""),  # words in tables would have asterisks
     (  # how a word is read stands in brackets behind it
         re.compile(rb"<w:rt>((?:(?!</?w:rt>).)*)</w:rt>\s*<w:rubyBase>((?:(?!</?w:rubyBase>).)*)</w:rubyBase>", re.DOTALL),
         rb"\2<w:r><w:t>(</w:t></w:r>\1<w:r><w:t>)</w:t></w:r>",
     ),
 )
+_OF_TABLES = re.compile(rb"<(/?)w:(tbl|tr|tc|gridSpan|gridBefore|vMerge)(?=[\s/>])([^<>]*?)(/?)>")
+_NUMBER = re.compile(rb"\bw:val\s*=\s*[\"'](\d{1,5})")
+_EMPTY_CELL = b"<w:tc><w:p/></w:tc>"
+_WIDEST = 63  # columns, of a table of Word's
+_LONGEST_REPEATED = 200  # characters of a cell that stands in each of its rows
 _FORMULAS = (b"m:oMathPara", b"m:oMath")
 _NOTES = {b"w:footnoteReference": "footnotes", b"w:endnoteReference": "endnotes"}  # kinds of the parts that hold them
 _CUT = (*_FORMULAS, b"w:del", b"w:moveFrom")  # taken out, with all that is in them
@@ -295,7 +301,83 @@ def _plain(xml: bytes) -> bytes:
     xml = _SYMBOL.sub(_symbol, xml)
     for pattern, replacement in _RUNS:
         xml = pattern.sub(replacement, xml)
-    return xml
+    return _Cells().in_one_place(xml) if b"<w:gridSpan" in xml or b"<w:gridBefore" in xml or b"<w:vMerge" in xml else xml
+
+
+class _Table:
+    """What is known of a table where a part has come to."""
+
+    def __init__(self) -> None:
+        self.column = 0  # of the cell that is open
+        self.before = 0  # columns that the row leaves out
+        self.span = 1  # columns of the cell
+        self.begin = 0  # characters that stand before the cell
+        self.reaches = False  # whether the cell begins one of several rows
+        self.long = set[int]()  # columns of such cells that are too long to stand in each row
+
+
+class _Cells:
+    """A part while cells of several columns are written once, empty ones behind them, and long ones of several rows once."""
+
+    def __init__(self) -> None:
+        self._tables = [_Table()]  # that are open, in each other
+        self._characters = 0  # so far
+
+    def in_one_place(self, xml: bytes) -> bytes:
+        """The part."""
+        out, at = list[bytes](), 0
+        for token in _OF_TABLES.finditer(xml):
+            between, cells, instead = xml[at : token.start()], b"", token[0]
+            self._characters += len(_XML_TAG.sub(b"", between).decode("utf-8", "replace"))
+            if token[2] == b"tbl":
+                self._cross(begins=not token[1], is_empty=bool(token[4]))
+            elif token[2] == b"tr":
+                self._tables[-1].column = self._tables[-1].before = 0
+            elif token[2] == b"tc":
+                cells = _EMPTY_CELL * (self._end() if token[1] else self._begin())
+            else:
+                instead = self._said(token)
+            out += [between, *((instead, cells) if token[1] else (cells, instead))]
+            at = token.end()
+        return b"".join([*out, xml[at:]])
+
+    def _cross(self, *, begins: bool, is_empty: bool) -> None:
+        """Into a table, or out of it."""
+        if begins and not is_empty:
+            self._tables.append(_Table())
+        elif not begins and len(self._tables) > 1:
+            self._tables.pop()
+
+    def _begin(self) -> int:
+        """How many empty cells stand before one that begins."""
+        table = self._tables[-1]
+        before, table.before = table.before, 0
+        table.column += before
+        table.span, table.begin, table.reaches = 1, self._characters, False
+        return before
+
+    def _end(self) -> int:
+        """How many empty cells stand behind one that has ended."""
+        table = self._tables[-1]
+        if table.reaches and self._characters - table.begin > _LONGEST_REPEATED:
+            table.long.add(table.column)
+        table.column += table.span
+        return table.span - 1
+
+    def _said(self, token: re.Match[bytes]) -> bytes:
+        """What is left of what a cell, or a row, says of its place."""
+        table, number = self._tables[-1], _NUMBER.search(token[3])
+        if token[2] == b"vMerge":
+            table.reaches = b"restart" in token[3]
+            if table.reaches:
+                table.long.discard(table.column)
+            return b"" if table.column in table.long else token[0]
+        columns = min(int(number[1]), _WIDEST) if number else 1
+        if token[2] == b"gridBefore":
+            table.before = columns
+            return token[0]
+        table.span = max(columns, 1)
+        return b""
 
 
 def _symbol(match: re.Match[bytes]) -> bytes:

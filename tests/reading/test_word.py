@@ -117,6 +117,34 @@ def test_words_are_read_wherever_they_stand(tmp_path: Path, body: str, text: str
     assert taken(tmp_path, word(body)).text == f"{text}\n"
 
 
+def row(*cells: tuple[str, str] | str, about: str = "") -> str:
+    """Of cells with what they say of their place; or of words alone."""
+    written = (("", one) if isinstance(one, str) else one for one in cells)
+    return f"<w:tr>{about}{''.join(f'<w:tc><w:tcPr>{place}</w:tcPr>{paragraph(text)}</w:tc>' for place, text in written)}</w:tr>"
+
+
+def test_cells_of_several_columns_are_read_once(tmp_path: Path) -> None:
+    two, begins, goes_on = '<w:gridSpan w:val="2"/>', '<w:vMerge w:val="restart"/>', "<w:vMerge/>"
+    was = f"<w:tcPrChange><w:tcPr>{two}</w:tcPr></w:tcPrChange>"
+    inner = f"<w:tbl>{row((two, 'x'), 'y')}</w:tbl>"
+    long = "long " * 41
+    rows = [
+        row(("<w:gridSpan w:val='3'/>", "A"), "B"),
+        row((two + begins, "C"), (was, "D"), (begins, long)),
+        row((two + goes_on, ""), "E", (goes_on, "")),
+        row("F", about='<w:trPr><w:gridBefore w:val="1"/></w:trPr>'),
+        f"<w:tr><w:tc>{paragraph('G')}{inner}</w:tc><w:tc><w:tcPr>{two}</w:tcPr>{paragraph('H')}</w:tc></w:tr>",
+    ]
+    lines = taken(tmp_path, word(f"<w:tbl>{''.join(rows)}</w:tbl>")).text.splitlines()
+    assert [line for line in lines if "---" not in line] == [
+        "| A |  |  | B |",
+        f"| C |  | D | {long.strip()} |",
+        "| C |  | E |  |",
+        "|  | F |  |  |",
+        "| G x y | H |  |  |",
+    ]
+
+
 def test_notes_are_read_whatever_their_numbers(tmp_path: Path) -> None:
     body = paragraph("Body", reference("foot", 1), " and", reference("end", 1), " more", reference("foot", 2), reference("foot", 9))
     feet = SEPARATORS.format("foot") + note("foot", 1, "R&amp;D.") + note("foot", 2, "Second.") + note("foot", 3, "Unused.")
@@ -265,6 +293,8 @@ def test_documents_inside_a_cell_stand_on_its_line(tmp_path: Path) -> None:
         "<![CDATA[" * 40_000,
         "<w:p><w:txbxContent>" * 20_000,
         "<w:footnote x>" * 20_000,
+        "<w:tbl><w:tc><w:vMerge w:val='restart'/>" * 5_000 + "</w:tc></w:tbl>" * 5_000,
+        "<w:tcPrChange>" * 20_000,
         "<w:ptab" + " " * 100_000,
         "<mc:AlternateContent>" * 50_000,
         "<w:p><w:r><w:footnoteReference w:id='1'/></w:r></w:p>" * 20_000,
