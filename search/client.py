@@ -39,6 +39,7 @@ from search.documents import (
     check_flags,
     check_query,
     check_strings,
+    checked_ids,
     counted,
     first_where,
     half_surrogate,
@@ -134,14 +135,14 @@ class _Calls:
         self, metadata: Mapping[str, Json], ids: Sequence[str], filter: Filter | None, *, dry_run: bool
     ) -> _Call[IngestReport]:
         check_flags(dry_run=dry_run)
-        named = {"ids": check_strings(ids, "ids", "document ids"), "filter": _plain(filter), "dry_run": dry_run}
+        named = {"ids": checked_ids(ids, filter), "filter": _plain(filter), "dry_run": dry_run}
         return _Call("PATCH", "/v1/documents", self._body(metadata=metadata) | self._body(**named), _report)
 
     def delete(self, ids: Sequence[str], filter: Filter | None, *, dry_run: bool, on_change: OnChange | None) -> _Call[Number]:
         check_flags(dry_run=dry_run)
-        checked = check_strings(ids, "ids", "document ids")
+        checked = checked_ids(ids, filter)
         named = [one for one in checked if one]  # no document has an empty id, and no service takes one
-        if checked and not named and filter is None:
+        if checked and not named:
             return _known(Number())
         selection = self._body(ids=named, filter=_plain(filter), dry_run=dry_run)
 

@@ -527,6 +527,21 @@ def check_strings(values: Iterable[str], name: str, kind: str) -> list[str]:
     return checked
 
 
+def checked_ids(ids: Iterable[str], filter: object) -> list[str]:
+    """The ids of documents that are meant; none where a filter says which.
+
+    Raises:
+        InvalidQuery: a single string in place of a list, a value that is no string, or a filter beside them.
+    """
+    checked = check_strings(ids, "ids", "document ids")
+    if checked and filter is not None:
+        raise InvalidQuery(
+            "name documents by ids or by a filter, not by both; for those of some ids that pass a filter, add to its must "
+            '{"key": "document_id", "match": {"any": ["…"]}}'
+        )
+    return checked
+
+
 def _printable(key: Any) -> str:
     return str(key).encode(errors="backslashreplace").decode()
 

@@ -106,7 +106,7 @@ class Searcher:
         on_wait: "OnWait | None" = None,
         on_build: "OnBuild | None" = None,
     ) -> Number:
-        """Remove documents, by id or by a filter that any passage passes (search.index.filters); how many there were.
+        """Remove documents, by ids or by a filter that any passage passes (search.index.filters), not both; how many there were.
 
         Those that are not there are no error; `warnings` of what is returned say what may be wrong with a filter that met none. If
         more than a fifth goes, Edge builds the rest a new graph, which gives room on the disk back; `on_build` is called before,
@@ -142,8 +142,8 @@ class Searcher:
         Nothing is embedded again, unless the settings would cut documents otherwise now.
 
         Raises:
-            InvalidQuery: neither ids nor a filter, a filter that every passage passes, nothing to set, what cannot be stored,
-                or another tenant.
+            InvalidQuery: neither ids nor a filter, or both, a filter that every passage passes, nothing to set, what cannot be
+                stored, or another tenant.
         """
         check_flags(dry_run=dry_run)
         with self._parts.changing():

@@ -36,9 +36,12 @@ if TYPE_CHECKING:
     from search.ingestion.report import IngestReport, Remark
     from search.reading import Reading
 
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID…]", help="Documents.", show_default=False)]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID…]", help="Documents; or --filter says which.", show_default=False)]
 OfFilter = Annotated[
-    str | None, typer.Option("--filter", help="Documents with a passage that passes a Qdrant filter, as JSON.", show_default=False)
+    str | None,
+    typer.Option(
+        "--filter", help="Documents with a passage that passes a Qdrant filter, as JSON; not beside ids.", show_default=False
+    ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Write nothing, and show what would change.")]
 Counted = Annotated[
@@ -310,7 +313,7 @@ def delete(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove documents from a collection, by id or by a filter."""
+    """Remove documents from a collection, by ids or by a filter, not both."""
     gone: list[str] = []
     settings = load_settings(data_dir, collection, tenant=tenant)
     _check_chosen(ids, filter, url, key, data_dir)
@@ -353,7 +356,7 @@ def update(
     dry_run: Counted = False,
     as_json: AsJson = False,
 ) -> None:
-    """Change the metadata of documents in a collection, by id or by a filter, without embedding them again."""
+    """Change the metadata of documents in a collection, by ids or by a filter, not both, without embedding them again."""
     from search.ingestion.changes import check_patch
 
     try:
@@ -402,7 +405,7 @@ def _check_place(url: str | None, key: str | None, data_dir: Path | None, *, syn
 
 
 def _check_chosen(ids: list[str] | None, filter: str | None, url: str | None, key: str | None, data_dir: Path | None) -> None:
-    """Refuse what names no documents, wherever they are."""
+    """Refuse what names no documents, or names them twice, wherever they are."""
     from search.ingestion.lookup import Selection
 
     _check_place(url, key, data_dir)

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from search.documents import check_strings
+from search.documents import checked_ids
 from search.errors import CollectionNotFound, InvalidQuery
 from search.index.contract import CollectionSpec, Payload, PlainFilter, Vector, VectorIndex
 from search.index.filters import asks_anything, to_plain
@@ -118,16 +118,16 @@ def written_of(document_ids: list[str], *, revisions_but: list[str] | None = Non
 
 
 class Selection:
-    """Documents named by id, and those of which any passage passes a filter."""
+    """Documents named by ids, or those of which any passage passes a filter."""
 
     def __init__(self, ids: Sequence[str], filter: "Filter | Mapping[str, Any] | str | None") -> None:
         """Keep what names them; for the filter see search.index.filters.
 
         Raises:
-            InvalidQuery: neither ids nor a filter, ids that are no strings, or a filter that every passage passes.
+            InvalidQuery: neither ids nor a filter, or both, ids that are no strings, or a filter that every passage passes.
             UnsupportedFilter: see search.index.filters.
         """
-        self.ids = list(dict.fromkeys(check_strings(ids, "ids", "document ids")))
+        self.ids = list(dict.fromkeys(checked_ids(ids, filter)))
         if not self.ids and filter is None:
             raise InvalidQuery("name the documents that are meant, by ids or by a filter")
         self._named = [of_documents(group) for group in in_groups(self.ids, AT_ONCE)]

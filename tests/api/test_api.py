@@ -180,8 +180,14 @@ def test_documents_are_put_in_changed_given_back_and_taken_out(fresh: Served) ->
     assert http.get("/v1/documents/dogs").json()["metadata"] == {"kind": "dog", "legs": 3}
     assert http.post("/v1/documents/count", json={"filter": FOUR}).json() == {"passages": 1, "warnings": []}
     assert http.post("/v1/documents/delete", json={"filter": FOUR, "dry_run": True}).json()["removed"] == 1
-    gone = http.post("/v1/documents/delete", json={"ids": ["nobody", "birds", "nobody"], "filter": FOUR}).json()
-    assert (gone["removed"], sorted(gone["document_ids"]), gone["not_found"]) == (2, ["birds", "pets/cats.md"], ["nobody"])
+    both = {"ids": ["birds"], "filter": FOUR}
+    for refused in (http.post("/v1/documents/delete", json=both), http.patch("/v1/documents", json=both | {"metadata": {"a": 1}})):
+        assert (refused.status_code, refused.json()["error"]["type"]) == (422, "InvalidQuery")
+        assert "by ids or by a filter, not by both" in refused.json()["error"]["message"]
+    gone = http.post("/v1/documents/delete", json={"ids": ["nobody", "birds", "nobody"], "filter": None}).json()
+    assert (gone["removed"], gone["document_ids"], gone["not_found"]) == (1, ["birds"], ["nobody"])
+    gone = http.post("/v1/documents/delete", json={"ids": [], "filter": FOUR}).json()
+    assert (gone["removed"], gone["document_ids"], gone["not_found"]) == (1, ["pets/cats.md"], [])
     unknown = http.patch("/v1/documents", json={"ids": ["nobody"], "metadata": {"legs": 3}}).json()
     assert (unknown["rejected"], unknown["rejections"][0]["document_id"]) == (1, "nobody")
     assert http.post("/v1/documents/count", json={}).json() == {"passages": 2, "warnings": []}

@@ -52,6 +52,7 @@ def test_metadata_to_set_is_checked(data_dir: Path) -> None:
         assert told in wrong("update", os.fsdecode(content), "a", "--data-dir", data_dir)
 
 
+ONE = '{"must": [{"key": "metadata.a", "match": {"value": 1}}]}'
 WRONG = {
     "limit is 0": ("query", "x", "--limit", 0),
     "depth 3 is less than limit 5": ("query", "x", "--limit", 5, "--depth", 3),
@@ -70,6 +71,8 @@ WRONG = {
     "the filter is not JSON": ("query", "x", "--filter", "["),
     "unknown filter field": ("delete", "--filter", '{"must": [{"key": "x", "match": {"value": 1}}]}'),
     "name the documents that are meant": ("update", '{"a": 1}'),
+    "name documents by ids or by a filter, not by both": ("delete", "x", "--filter", ONE),
+    "for those of some ids that pass a filter, add to its must": ("update", '{"a": 1}', "x", "--filter", ONE),
     "METADATA is not JSON": ("update", "nothing", "x"),
     "an object with at least one field": ("update", "[]", "x"),
     "--max-delete is '120%'": ("ingest", ".", "--max-delete", "120%"),

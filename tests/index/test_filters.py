@@ -366,7 +366,6 @@ def test_nothing_is_removed_changed_counted_or_found_by_what_tests_nothing(
         searcher.ingest([Document(id=name, text=f"About {name}.", metadata={"team": name}) for name in ("sales", "support")])
         ways: list[Callable[[], Any]] = [
             lambda: searcher.delete(filter=refused),
-            lambda: searcher.delete(ids=["sales"], filter=refused),
             lambda: searcher.update({"team": "none"}, filter=refused),
             lambda: searcher.count(refused),
             lambda: searcher.search("about", filter=refused),

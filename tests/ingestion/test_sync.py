@@ -1,7 +1,9 @@
 """After a sync the collection holds what the sources hold, and nothing is removed that nobody meant to remove."""
 
+import json
 import math
 import random
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -433,8 +435,17 @@ def test_documents_are_removed_by_id_and_by_filter(animals: VectorIndex, quick_e
     assert gone == ["dog1"]
     assert remove(animals, quick_embedder, Selection([], CATS), dry_run=True) == 3
     assert len(contents(animals)) == 5
-    assert remove(animals, quick_embedder, Selection(["cat1", "dog0"], CATS)) == 4
-    assert sorted(contents(animals)) == ["dog2"]
+    assert remove(animals, quick_embedder, Selection([], CATS)) == 3
+    assert sorted(contents(animals)) == ["dog0", "dog2"]
+
+
+def test_ids_and_a_filter_are_not_taken_together(animals: VectorIndex, quick_embedder: FastEmbedEmbedder) -> None:
+    """Documents of either would go, where those of both may be meant."""
+    with pytest.raises(InvalidQuery, match="by ids or by a filter, not by both") as refused:
+        Selection(["cat1", "dog0"], CATS)
+    advised = json.loads(re.search(r"{.*}", str(refused.value))[0].replace("…", "cat1"))  # type: ignore[index]
+    assert remove(animals, quick_embedder, Selection([], {"must": [*json.loads(CATS)["must"], advised]})) == 1
+    assert sorted(contents(animals)) == ["cat0", "cat2", "dog0", "dog1", "dog2"]
 
 
 def test_a_document_goes_whole_though_one_passage_passes(animals: VectorIndex, quick_embedder: FastEmbedEmbedder) -> None:

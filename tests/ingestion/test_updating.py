@@ -119,10 +119,15 @@ def test_metadata_changes_and_nothing_is_embedded(settings: Settings) -> None:
         changes: list[tuple[str, str]] = []
         dry = searcher.update({"kind": "lion"}, filter=CATS, dry_run=True, on_change=lambda *change: changes.append(change))
         assert (dry.changed, sorted(one for _, one in changes)) == (3, ["cat0", "cat1", "cat2"])
-        report = searcher.update({"kind": None, "at": {"y": 1}}, ids=["dog1", "nobody"], filter=CATS)
-        assert (report.changed, report.added, report.tokens, report.rejected) == (4, 0, 0, 1)
-        assert str(report.rejections[0]) == "documents (nobody): there is no document of this id"
-        assert report.reused == report.chunks > 4
+        patch = {"kind": None, "at": {"y": 1}}
+        with pytest.raises(InvalidQuery, match="not by both"):
+            searcher.update(patch, ids=["dog1"], filter=CATS)
+        by_ids = searcher.update(patch, ids=["dog1", "nobody"])
+        assert (by_ids.changed, by_ids.added, by_ids.tokens, by_ids.rejected) == (1, 0, 0, 1)
+        assert str(by_ids.rejections[0]) == "documents (nobody): there is no document of this id"
+        report = searcher.update(patch, filter=CATS)
+        assert (report.changed, report.added, report.tokens, report.rejected) == (3, 0, 0, 0)
+        assert report.reused == report.chunks > 3
         assert searcher.index.count(CATS) == 0
         held = {hit.document_id: hit.metadata for hit in searcher.search("What?", limit=100).hits}
         assert held["cat2"] == {"at": {"x": 2, "y": 1}}

@@ -148,27 +148,38 @@ class Upsert(Body):
     dry_run: bool = Field(default=False, description="Write nothing, and say what would change.")
 
 
-class Selected(Body):
-    """Documents that are meant: by id, or by a filter that any of their passages passes."""
+def _example(**fields: JsonValue) -> ConfigDict:
+    """One whole body, where examples of all fields would not go together."""
+    return ConfigDict(json_schema_extra={"examples": [fields]})
 
-    ids: Annotated[list[DocumentId], Field(fail_fast=True)] = Field([], examples=[["notes/cats.md"]])
-    filter: Filter | None = Field(None, examples=[_FILTER])
-    collection: CollectionName | None = None
+
+class Selected(Body):
+    """Documents that are meant: by ids, or by a filter that any of their passages passes, not by both."""
+
+    ids: Annotated[list[DocumentId], Field(fail_fast=True)] = Field([], description="Which documents; without a filter.")
+    filter: Filter | None = Field(
+        None, description="Documents with a passage that passes a Qdrant filter; without ids.", examples=[_FILTER]
+    )
+    collection: CollectionName | None = Field(None, description="Of which collection, or alias.")
 
 
 class Update(Selected):
     """Metadata to set."""
 
+    model_config = _example(ids=["notes/cats.md"], metadata={"status": "archived"}, dry_run=True)
+
     metadata: dict[str, JsonValue] = Field(
         min_length=1, description="A JSON Merge Patch: null removes a field.", examples=[{"status": "archived"}]
     )
-    dry_run: bool = False
+    dry_run: bool = Field(default=False, description="Write nothing, and say what would change.")
 
 
 class Removal(Selected):
     """Documents to remove."""
 
-    dry_run: bool = False
+    model_config = _example(ids=["notes/cats.md"], dry_run=True)
+
+    dry_run: bool = Field(default=False, description="Remove nothing, and say what would be.")
 
 
 class Count(Body):
