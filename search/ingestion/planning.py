@@ -21,8 +21,8 @@ _GROUP_CHARACTERS = 4_000_000  # … unless they are long
 _BATCH = 256  # chunks embedded and written at a time
 # What every passage of a document carries, in characters:
 _EXTRA = 20_000  # title and metadata
-_LONGEST_ID = 4096  # as long as a path, or an address that browsers take
-_LONGEST_TYPE = 255  # of a media type, by RFC 6838
+LONGEST_ID = 4096  # as long as a path, or an address that browsers take
+LONGEST_TYPE = 255  # of a media type, by RFC 6838
 
 _Group = tuple[list[Rejection], list[Document], int]  # rejections, what is compared together, and how many characters were refused
 
@@ -202,11 +202,11 @@ class Planning:
                 f"{len(document.text):,} characters are more than {self._max_characters:,}; "
                 "split it, or raise SEARCH_CHUNKING__MAX_CHARACTERS"
             )
-        if len(document.id) > _LONGEST_ID:
-            return f"the id has {len(document.id):,} characters, and every passage carries it; keep it to {_LONGEST_ID:,}"
-        if len(document.media_type) > _LONGEST_TYPE:
+        if len(document.id) > LONGEST_ID:
+            return f"the id has {len(document.id):,} characters, and every passage carries it; keep it to {LONGEST_ID:,}"
+        if len(document.media_type) > LONGEST_TYPE:
             length = len(document.media_type)
-            return f"media_type has {length:,} characters, and every passage carries it; keep it to {_LONGEST_TYPE:,}"
+            return f"media_type has {length:,} characters, and every passage carries it; keep it to {LONGEST_TYPE:,}"
         extra = len(document.title) + _characters(document.metadata)
         if extra > _EXTRA:
             return f"title and metadata have {extra:,} characters, and every passage carries them; keep them below {_EXTRA:,}"

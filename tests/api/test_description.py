@@ -12,6 +12,7 @@ from referencing.jsonschema import DRAFT202012
 from serving import JSON, Served, serving, with_pets
 
 from search.api.keys import new_key
+from search.documents import Document
 from search.settings import Settings
 
 
@@ -192,12 +193,13 @@ def test_what_is_described_as_wrong_is_refused(path: str, body: Any, served: Ser
     assert faults(described, body_of(described, path), body)
 
 
-def test_an_id_is_as_long_as_described(served: Served, described: dict[str, Any]) -> None:
-    schema = described["components"]["schemas"]["DocumentBody"]["properties"]["id"]
-    longest = schema["maxLength"]
-    assert longest == 4_096
+@pytest.mark.parametrize(("field", "longest"), [("id", 4_096), ("media_type", 255)])
+def test_a_text_is_as_long_as_described(field: str, longest: int, served: Served, described: dict[str, Any]) -> None:
+    """And as long as an ingestion takes it."""
+    assert described["components"]["schemas"]["DocumentBody"]["properties"][field]["maxLength"] == longest
     for length, added in ((longest, 1), (longest + 1, 0)):
-        body = {"documents": [{"id": "a" * length, "text": "Cats."}], "dry_run": True}
+        body: dict[str, Any] = {"documents": [{"id": "a", "text": "Cats."} | {field: "a" * length}], "dry_run": True}
+        assert served.searcher.ingest([Document(**one) for one in body["documents"]], dry_run=True).added == added
         assert served.http.post("/v1/documents", json=body).raise_for_status().json()["added"] == added
         assert bool(faults(described, body_of(described, "/v1/documents"), body)) == (not added)
 

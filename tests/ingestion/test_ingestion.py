@@ -339,7 +339,7 @@ def test_what_every_passage_carries_has_a_limit(local_index: VectorIndex, quick_
 
 def test_a_document_that_a_collection_took_is_given_back_to_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the limits were then."""
-    monkeypatch.setattr("search.ingestion.planning._LONGEST_ID", 600_000)
+    monkeypatch.setattr("search.ingestion.planning.LONGEST_ID", 600_000)
     with open_search(Settings(data_dir=tmp_path)) as searcher:
         searcher.ingest([Document(id="i" * 5000, text="One.")])
     monkeypatch.undo()

@@ -11,14 +11,14 @@ from pydantic_core import CoreSchema
 
 from search.api.parsing import parsed_route
 from search.context.values import Form
+from search.ingestion import planning
 from search.settings import COLLECTION_NAME, LONGEST_COLLECTION_NAME
 
 _DEEPEST = 20
 _MOST_PARTS = 5_000
 _MOST_FIELDS = 50
 _MOST_TOKENS = 1_000_000
-LONGEST_ID = 10_000  # of a document that is meant
-_LONGEST_NEW_ID = 4_096  # of one that is ingested, which refuses longer ones
+LONGEST_ID = 10_000  # of a document that is meant; new ones are shorter
 
 
 def _reasonable(filter: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -124,11 +124,11 @@ class SearchBatch(Body):
 class DocumentBody(Body):
     """A document."""
 
-    id: Annotated[DocumentId, Field(json_schema_extra={"maxLength": _LONGEST_NEW_ID})]
+    id: Annotated[DocumentId, Field(json_schema_extra={"maxLength": planning.LONGEST_ID})]
     text: str = Field(min_length=1, examples=["Cats sleep most of the day."])
     title: str = Field("", examples=["Cats"])
     metadata: dict[str, JsonValue] = Field({}, examples=[{"legs": 4}])
-    media_type: str = Field("text/plain", max_length=200, examples=["text/markdown"])
+    media_type: str = Field("text/plain", max_length=planning.LONGEST_TYPE, examples=["text/markdown"])
     modified: float | None = Field(None, description="Seconds since 1970.")
 
 
