@@ -50,6 +50,18 @@ def is_time(modified: Json) -> bool:
 class Document:
     """What a user gives: an id of theirs, a text, and what they want back with it.
 
+    Attributes:
+        id: one of your own; a document that has it is replaced.
+        text: what is cut into passages, embedded and found.
+        title: read in front of each of its passages.
+        metadata: an object of JSON: given back with hits, and filtered by as metadata.….
+        media_type: of what it was read from; says whether the text has Markdown's headings and code blocks.
+        modified: seconds since 1970; None where nobody knows. A new time alone makes no new content.
+        origin: where it was read, "file:line", for rejections.
+        folder: a hash of the folder that its id begins with, if it was read there.
+        places: ids that it has where another folder of its file's path is named, each with that folder's hash.
+        remarks: what the reader of its file left out or could not tell for certain, which metadata says under the same names.
+
     Raises:
         InvalidDocument: no id, no text beyond white space, or metadata that JSON cannot hold.
     """
@@ -58,13 +70,11 @@ class Document:
     text: str
     title: str = ""
     metadata: Mapping[str, Json] = field(default_factory=dict)
-    media_type: str = "text/plain"  # of what it was read from; says whether the text has Markdown's headings and code blocks
-    modified: float | None = field(default=None, compare=False)  # seconds since 1970; a new time alone makes no new content
-    origin: str = field(default="documents", compare=False, repr=False)  # where it was read, "file:line", for rejections
-    folder: str = field(default="", compare=False, repr=False)  # a hash of the folder that its id begins with, if it was read there
-    # Ids that it has where another folder of its file's path is named, each with that folder's hash:
+    media_type: str = "text/plain"
+    modified: float | None = field(default=None, compare=False)
+    origin: str = field(default="documents", compare=False, repr=False)
+    folder: str = field(default="", compare=False, repr=False)
     places: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
-    # What the reader of its file left out or could not tell for certain, which metadata says under the same names:
     remarks: Mapping[str, Json] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -166,7 +176,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A chunk as retrieval found it."""
+    """A chunk as retrieval found it; what its attributes are stands at Hit."""
 
     chunk_id: str
     document_id: str
@@ -175,20 +185,20 @@ class Candidate:
     metadata: Mapping[str, Json]
     start: int
     end: int
-    retrieval_rank: int  # from 1, in the order of the first stage
-    retrieval_score: float  # cosine similarity, higher is closer
-    tokens_seen: int  # what the last model to judge it read of the passage …
-    tokens_total: int  # … and how long it is
-    unknown_share: float  # share of its tokens that are not in the embedder's vocabulary, 0 to 1
-    headings: tuple[str, ...] = ()  # that the passage stands under, outermost first
-    page: int | None = None  # from 1, where the document has pages
+    retrieval_rank: int
+    retrieval_score: float
+    tokens_seen: int
+    tokens_total: int
+    unknown_share: float
+    headings: tuple[str, ...] = ()
+    page: int | None = None
     media_type: str = "text/plain"
-    modified: float | None = None  # seconds since 1970, when the document's present content was written
-    dense_rank: int | None = None  # from 1, by cosine similarity; None where the vectors did not find it …
-    lexical_rank: int | None = None  # … and by its words; None where those did not
-    lexical_score: float | None = None  # of its words, BM25 say, 0 if it has none of the query's; None where words do not count
-    fusion_score: float | None = None  # what retrieval order is by, where words count
-    after: str | None = None  # what stands behind it, up to the document's next passage; None where that is much, or unknown
+    modified: float | None = None
+    dense_rank: int | None = None
+    lexical_rank: int | None = None
+    lexical_score: float | None = None
+    fusion_score: float | None = None
+    after: str | None = None
 
     @property
     def first_stage_score(self) -> float:
@@ -208,34 +218,83 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit(Candidate):
-    """One line of an answer: the candidate, where it stands now, and what the second stage made of it."""
+    """One line of an answer: the candidate, where it stands now, and what the second stage made of it.
 
-    rank: int  # from 1
-    score: float | None  # what the order is by, see SearchResult.ranking; None where the deadline left it unscored
-    rerank_score: float | None  # as the reranker gave it, a raw logit for most; None where it did not score
-    rerank_probability: float | None  # the same as a chance of being relevant, 0 to 1; None: no map, or nothing it can read
+    Attributes:
+        chunk_id: of the passage, a UUID of the document's id and the passage's number and content.
+        document_id: of the document that it is from.
+        text: the passage, as it stands in the document.
+        title: the document's, and behind it the headings that the passage stands under.
+        metadata: the document's.
+        start: characters into the document's text at which the passage begins …
+        end: … and at which it ends.
+        retrieval_rank: from 1, in the order of the first stage.
+        retrieval_score: cosine similarity, higher is closer.
+        tokens_seen: what the last model to judge it read of the passage …
+        tokens_total: … and how long it is.
+        unknown_share: share of its tokens that are not in the embedder's vocabulary, 0 to 1.
+        headings: that the passage stands under, outermost first.
+        page: on which it begins, from 1; None where the document has no pages.
+        media_type: of what the document was read from.
+        modified: seconds since 1970, when the document's present content was written; None where nobody knows.
+        dense_rank: from 1, by cosine similarity; None where the vectors did not find it …
+        lexical_rank: … and by its words; None where those did not.
+        lexical_score: of its words, BM25 say, 0 if it has none of the query's; None where words do not count.
+        fusion_score: what retrieval order is by, where words count; None where they do not.
+        after: what stands behind it, up to the document's next passage; None where that is much, or unknown.
+        rank: from 1, in the order of the answer.
+        score: what the order is by, see SearchResult.ranking; None where it was left unscored, and stands below.
+        rerank_score: as the reranker gave it, a raw logit for most; None where it did not score.
+        rerank_probability: the same as a chance of being relevant, 0 to 1; None where the reranker did not score, has no map to
+            probabilities, or can read nothing of it.
+    """
+
+    rank: int
+    score: float | None
+    rerank_score: float | None
+    rerank_probability: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """The answer to a query, and an account of how it came about."""
+    """The answer to a query, and an account of how it came about.
+
+    Attributes:
+        query: what was looked for.
+        hits: passages, best first.
+        rerank_status: "full"; "partial", only the first candidates were scored; "skipped", none was; or "failed", the reranker did.
+            What was not scored keeps retrieval order, below.
+        reason: why the status is not "full"; empty if it is.
+        ranking: what the score of a hit means here, in words.
+        embedder: the name of the first stage's model.
+        reranker: of the second's; None where nothing was to be reranked.
+        device: where the embedder ran: "cpu" or "cuda".
+        rerank_device: where the reranker ran: the same, or "remote"; None where nothing was to be reranked.
+        timings_ms: milliseconds of each stage: embed, retrieve, rerank, and total.
+        retrieval: how candidates were found: "hybrid", "dense" or "lexical" …
+        retrieval_ranking: … and what their order was by, in words.
+        warnings: what else should be known of the answer, each in a sentence.
+        reranked: candidates that the reranker scored …
+        rerank_tokens: … and what it read of them.
+        empty_because: why there is no hit, in words; empty if there is one.
+    """
 
     query: str
     hits: tuple[Hit, ...]
     rerank_status: RerankStatus
-    reason: str  # why the status is not "full"; empty if it is
-    ranking: str  # what Hit.score means here, in words
+    reason: str
+    ranking: str
     embedder: str
     reranker: str | None
-    device: str  # where the embedder ran: "cpu" or "cuda"
-    rerank_device: str | None  # where the reranker ran: the same, or "remote"
-    timings_ms: Mapping[str, float]  # embed, retrieve, rerank, total
-    retrieval: Retrieval = "dense"  # how candidates were found: "hybrid", "dense" or "lexical" …
-    retrieval_ranking: str = "cosine similarity"  # … and what their order was by, in words
+    device: str
+    rerank_device: str | None
+    timings_ms: Mapping[str, float]
+    retrieval: Retrieval = "dense"
+    retrieval_ranking: str = "cosine similarity"
     warnings: tuple[str, ...] = ()
-    reranked: int = 0  # candidates that the reranker scored …
-    rerank_tokens: int = 0  # … and what it read of them
-    empty_because: str = ""  # why there is no hit, in words; empty if there is one
+    reranked: int = 0
+    rerank_tokens: int = 0
+    empty_because: str = ""
 
     def context(self, *, max_tokens: int = MAX_TOKENS, tokenizer: "Tokenizer | None" = None, form: Form = "text") -> Context:
         """What a language model gets of it: its passages within a budget, numbered to be cited. See search.context.
@@ -269,26 +328,46 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True)
 class RankedText:
-    """A text with the score of the reranker."""
+    """A text with the score of the reranker.
 
-    index: int  # from 0, among the texts of the request
-    score: float  # as the reranker gave it, a raw logit for most
-    probability: float | None  # the same as a chance of being relevant, 0 to 1; None: no map, or nothing it can read
-    tokens_seen: int  # what the reranker read of it …
-    tokens_total: int  # … and how long it is
+    Attributes:
+        index: from 0, among the texts that were given.
+        score: as the reranker gave it, a raw logit for most.
+        probability: the same as a chance of being relevant, 0 to 1; None where there is no map, or nothing that it can read.
+        tokens_seen: what the reranker read of it …
+        tokens_total: … and how long it is.
+        text: as it was given.
+    """
+
+    index: int
+    score: float
+    probability: float | None
+    tokens_seen: int
+    tokens_total: int
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class RerankResult:
-    """Texts in the order of the reranker's score, best first, and an account of how it came about."""
+    """Texts in the order of the reranker's score, best first, and an account of how it came about.
+
+    Attributes:
+        query: what they were judged against.
+        query_tokens_seen: what the reranker read of the query …
+        query_tokens_total: … and how long it is.
+        reranker: the name of the model.
+        device: where it ran: "cpu", "cuda" or "remote".
+        verified: whose golden scores the reranker gave when it was loaded; "" if nobody's but its own.
+        results: the texts, best first.
+        warnings: what the reranker did not read, each in a sentence.
+    """
 
     query: str
-    query_tokens_seen: int  # what the reranker read of the query …
-    query_tokens_total: int  # … and how long it is
+    query_tokens_seen: int
+    query_tokens_total: int
     reranker: str
-    device: str  # "cpu", "cuda" or "remote"
-    verified: str  # whose golden scores the reranker gave when it was loaded; "" if nobody's but its own
+    device: str
+    verified: str
     results: tuple[RankedText, ...]
     warnings: tuple[str, ...] = ()
 
@@ -299,13 +378,21 @@ class RerankResult:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A document that was not taken, and why. Nothing else of its source is lost."""
+    """A document that was not taken, and why. Nothing else of its source is lost.
 
-    source: str  # a file, "stdin" or "documents"
-    line: int | None  # from 1, where the source has lines
+    Attributes:
+        source: a file, "stdin" or "documents".
+        line: from 1; None where the source has no lines.
+        document_id: which document; None where that is not known.
+        reason: why, and what to do about it.
+        content: the document, to be written into a file of rejects; None where there is none to write.
+    """
+
+    source: str
+    line: int | None
     document_id: str | None
     reason: str
-    content: Mapping[str, Json] | None = field(default=None, compare=False, repr=False)  # of a line in a file of rejects
+    content: Mapping[str, Json] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         try:

@@ -4,18 +4,31 @@ import json
 import math
 import re
 import tracemalloc
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.documents import Chunk, Document, counted, half_surrogate
+from search.context.values import Citation, Citations, Context, LeftOut, Source
+from search.documents import (
+    Chunk,
+    Document,
+    Hit,
+    RankedText,
+    Rejection,
+    RerankResult,
+    SearchResult,
+    counted,
+    half_surrogate,
+)
 from search.errors import InvalidDocument
+from search.ingestion.report import IngestReport, Progress, Remark
+from search.query.options import SearchOptions
 from search.reading import Reading
 
 INVALID: dict[str, tuple[dict[str, Any], str]] = {
@@ -36,6 +49,19 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "a key that is no string": ({"metadata": {1: "a"}}, "keys must be strings"),
     "a surrogate in metadata": ({"metadata": {"a": "\ud800"}}, r"metadata\.a holds half"),
 }
+
+
+VALUES = (Document, Hit, SearchResult, Rejection, RankedText, RerankResult, Context, Source, LeftOut, Citation, Citations)
+
+
+@pytest.mark.parametrize("kind", [*VALUES, IngestReport, Progress, Remark, SearchOptions])
+def test_help_says_what_each_field_is(kind: type[Any]) -> None:
+    attributes = (kind.__doc__ or "").partition("    Attributes:\n")[2].partition("\n\n")[0]
+    told = dict(re.findall(r"^ {8}(\w+): (.+(?:\n {12}.+)*)", attributes, re.MULTILINE))
+    assert sorted(told) == sorted(field.name for field in fields(kind))
+    if kind in VALUES:
+        hints = get_type_hints(kind)
+        assert [name for name in told if type(None) in get_args(hints[name]) and "None" not in told[name]] == []
 
 
 @pytest.mark.parametrize("name", INVALID)

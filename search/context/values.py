@@ -21,7 +21,7 @@ class Source:
         document_id: of the document.
         title: the document's, and behind it the headings that the stretch begins under.
         headings: those alone, outermost first.
-        page: on which it begins, from 1, where the document has pages.
+        page: on which it begins, from 1; None where the document has no pages.
         start: characters into the document's text …
         end: … and where it ends.
         text: as it stands there.
@@ -51,7 +51,17 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A hit that is not in a context."""
+    """A hit that is not in a context.
+
+    Attributes:
+        rank: of the hit, from 1.
+        document_id: of its document.
+        chunk_id: of the hit.
+        start: characters into the document's text at which it begins …
+        end: … and at which it ends.
+        reason: "duplicate", the text of another one; or "budget", no room was left.
+        words: the same in words.
+    """
 
     rank: int
     document_id: str
@@ -59,7 +69,7 @@ class LeftOut:
     start: int
     end: int
     reason: Reason
-    words: str  # the same in words
+    words: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,20 +129,32 @@ def _no_context(reason: str) -> InvalidQuery:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A number in brackets in an answer."""
+    """A number in brackets in an answer.
+
+    Attributes:
+        number: as it stands there.
+        start: characters into the answer at which the brackets begin …
+        end: … and at which they end.
+        source: what it leads to; None where it cites nothing.
+    """
 
     number: int
-    start: int  # characters into the answer …
-    end: int  # … and where the brackets end
-    source: Source | None  # None where it cites nothing
+    start: int
+    end: int
+    source: Source | None
 
 
 @dataclass(frozen=True, slots=True)
 class Citations:
-    """What an answer cites, in its order."""
+    """What an answer cites, in its order.
 
-    resolved: tuple[Citation, ...]  # those that lead to a source …
-    unresolved: tuple[Citation, ...]  # … and those that cite nothing
+    Attributes:
+        resolved: numbers that lead to a source …
+        unresolved: … and those that cite nothing.
+    """
+
+    resolved: tuple[Citation, ...]
+    unresolved: tuple[Citation, ...]
 
     @property
     def sources(self) -> tuple[Source, ...]:

@@ -72,15 +72,25 @@ class Remarks:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an ingestion is."""
+    """How far an ingestion is.
 
-    documents: int  # done with, rejected ones included
-    chunks: int  # written
-    tokens: int  # embedded
+    Attributes:
+        documents: done with, rejected ones included.
+        chunks: passages written.
+        tokens: embedded.
+        rejected: documents that were not taken.
+        seconds: since the first.
+        characters: of the texts that this much of is written, or that needed nothing, or were rejected.
+        building: passages of which a graph is being built, when all else is done; only Qdrant Edge says so.
+    """
+
+    documents: int
+    chunks: int
+    tokens: int
     rejected: int
     seconds: float
-    characters: float = 0  # of the texts that this much of is written, or that needed nothing, or were rejected
-    building: int = 0  # passages of which a graph is being built, when all else is done; only Qdrant Edge says so
+    characters: float = 0
+    building: int = 0
 
 
 @dataclass(frozen=True, slots=True)
