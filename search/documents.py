@@ -226,24 +226,24 @@ class Hit(Candidate):
         text: the passage, as it stands in the document.
         title: the document's, and behind it the headings that the passage stands under.
         metadata: the document's.
-        start: characters into the document's text at which the passage begins …
-        end: … and at which it ends.
+        start: characters into the document's text at which the passage begins.
+        end: characters into it at which the passage ends.
         retrieval_rank: from 1, in the order of the first stage.
         retrieval_score: cosine similarity, higher is closer.
-        tokens_seen: what the last model to judge it read of the passage …
-        tokens_total: … and how long it is.
+        tokens_seen: tokens of the passage that the last model to judge it read.
+        tokens_total: all that it has.
         unknown_share: share of its tokens that are not in the embedder's vocabulary, 0 to 1.
         headings: that the passage stands under, outermost first.
         page: on which it begins, from 1; None where the document has no pages.
         media_type: of what the document was read from.
         modified: seconds since 1970, when the document's present content was written; None where nobody knows.
-        dense_rank: from 1, by cosine similarity; None where the vectors did not find it …
-        lexical_rank: … and by its words; None where those did not.
+        dense_rank: from 1, by cosine similarity; None where the vectors did not find it.
+        lexical_rank: from 1, by its words; None where those did not find it.
         lexical_score: of its words, BM25 say, 0 if it has none of the query's; None where words do not count.
         fusion_score: what retrieval order is by, where words count; None where they do not.
         after: what stands behind it, up to the document's next passage; None where that is much, or unknown.
         rank: from 1, in the order of the answer.
-        score: what the order is by, see SearchResult.ranking; None where it was left unscored, and stands below.
+        score: what the order is by, which `ranking` of the answer puts in words; None where it was left unscored, and stands below.
         rerank_score: as the reranker gave it, a raw logit for most; None where it did not score.
         rerank_probability: the same as a chance of being relevant, 0 to 1; None where the reranker did not score, has no map to
             probabilities, or can read nothing of it.
@@ -271,11 +271,11 @@ class SearchResult:
         device: where the embedder ran: "cpu" or "cuda".
         rerank_device: where the reranker ran: the same, or "remote"; None where nothing was to be reranked.
         timings_ms: milliseconds of each stage: embed, retrieve, rerank, and total.
-        retrieval: how candidates were found: "hybrid", "dense" or "lexical" …
-        retrieval_ranking: … and what their order was by, in words.
+        retrieval: how candidates were found: "hybrid", "dense" or "lexical".
+        retrieval_ranking: what retrieval order is by, in words.
         warnings: what else should be known of the answer, each in a sentence.
-        reranked: candidates that the reranker scored …
-        rerank_tokens: … and what it read of them.
+        reranked: candidates that the reranker scored.
+        rerank_tokens: tokens of them that it read.
         empty_because: why there is no hit, in words; empty if there is one.
     """
 
@@ -334,8 +334,8 @@ class RankedText:
         index: from 0, among the texts that were given.
         score: as the reranker gave it, a raw logit for most.
         probability: the same as a chance of being relevant, 0 to 1; None where there is no map, or nothing that it can read.
-        tokens_seen: what the reranker read of it …
-        tokens_total: … and how long it is.
+        tokens_seen: tokens of it that the reranker read.
+        tokens_total: all that it has.
         text: as it was given.
     """
 
@@ -353,8 +353,8 @@ class RerankResult:
 
     Attributes:
         query: what they were judged against.
-        query_tokens_seen: what the reranker read of the query …
-        query_tokens_total: … and how long it is.
+        query_tokens_seen: tokens of the query that the reranker read.
+        query_tokens_total: all that it has.
         reranker: the name of the model.
         device: where it ran: "cpu", "cuda" or "remote".
         verified: whose golden scores the reranker gave when it was loaded; "" if nobody's but its own.

@@ -59,6 +59,7 @@ def test_help_says_what_each_field_is(kind: type[Any]) -> None:
     attributes = (kind.__doc__ or "").partition("    Attributes:\n")[2].partition("\n\n")[0]
     told = dict(re.findall(r"^ {8}(\w+): (.+(?:\n {12}.+)*)", attributes, re.MULTILINE))
     assert sorted(told) == sorted(field.name for field in fields(kind))
+    assert [words for words in told.values() if words.startswith("…") or not words.endswith(".")] == []
     if kind in VALUES:
         hints = get_type_hints(kind)
         assert [name for name in told if type(None) in get_args(hints[name]) and "None" not in told[name]] == []

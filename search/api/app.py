@@ -12,14 +12,13 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from search.api.errors import Refused, body, quoted, said, status
 from search.api.gate import Gate
 from search.api.metrics import CONTENT_TYPE
-from search.api.routes.bodies import FAILING, Responses
+from search.api.routes.answers import FAILING, Health, Readiness, Responses, gives
 from search.api.routes.collections import collection_routes
 from search.api.routes.documents import document_routes
 from search.api.routes.page import page_routes
@@ -47,12 +46,6 @@ _TENANT = {
     "description": "For whom, where the key does not say it; percent-encoded where it is not ASCII.",
     "schema": {"type": "string", "minLength": 1},
 }
-
-
-class Readiness(BaseModel):
-    """Whether requests are taken."""
-
-    ready: bool
 
 
 def build_app(service: Service) -> ASGIApp:
@@ -101,15 +94,18 @@ def _add_operations(app: FastAPI, service: Service) -> None:
     unready: Responses = {503: {"model": Readiness}}
     written: Responses = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 
-    @app.get("/healthz", openapi_extra=public, tags=["operations"], responses=FAILING)
-    @app.get("/health", openapi_extra=public, tags=["operations"], responses=FAILING)
+    @app.get("/healthz", openapi_extra=public, tags=["operations"], responses=FAILING | gives(Health))
+    @app.get("/health", openapi_extra=public, tags=["operations"], responses=FAILING | gives(Health))
     async def healthz() -> dict[str, str]:
         """Whether the process answers."""
         return {"status": "ok"}
 
     @app.get("/readyz", openapi_extra=public, tags=["operations"], response_model=Readiness, responses=FAILING | unready)
     async def readyz() -> Response:
-        """Whether it takes requests: models are loaded, the engine answers, and it is not shutting down."""
+        """Whether it takes requests.
+
+        Models are loaded, the engine answers, and it is not shutting down.
+        """
         ready = service.answering
         return JSONResponse({"ready": ready}, 200 if ready else 503)
 
@@ -123,7 +119,7 @@ def _add_operations(app: FastAPI, service: Service) -> None:
 
     @functools.cache
     def described() -> dict[str, Any]:
-        return _with_access(app.openapi(), service)
+        return _completed(app.openapi(), service)
 
     @app.get("/openapi.json", openapi_extra=public, include_in_schema=False)
     async def openapi() -> JSONResponse:
@@ -131,11 +127,19 @@ def _add_operations(app: FastAPI, service: Service) -> None:
         return JSONResponse(described())
 
 
-def _with_access(described: dict[str, Any], service: Service) -> dict[str, Any]:
-    """The description, with what shows who asks, and for whom."""
+def _completed(described: dict[str, Any], service: Service) -> dict[str, Any]:
+    """The description, with what each operation is in one line, and what shows who asks, and for whom."""
     described["components"]["securitySchemes"] = _KEYS
     for operation in (one for methods in described["paths"].values() for one in methods.values()):
-        if operation["x-scope"] == "open":
+        first, _, rest = operation.get("description", operation["summary"]).partition("\n\n")
+        operation["summary"] = first.removesuffix(".")
+        scope = operation["x-scope"]
+        whose = "For anybody, without a key." if scope == "open" else f"For keys of the scope `{scope}`, where there are keys."
+        operation["description"] = f"{rest}\n\n{whose}".strip()
+        for content in operation["responses"]["200"]["content"].values():
+            if reference := content["schema"].get("$ref"):  # beside it stands what is so of any object
+                content["schema"] = {"$ref": reference}
+        if scope == "open":
             continue
         operation["security"] = [*([] if service.keys.any else [{}]), *({name: []} for name in _KEYS)]  # {}: none is needed
         if service.settings.tenant_field is not None:

@@ -20,15 +20,15 @@ class Source:
         number: what it is cited by, as in [3]; no passage and no question of the context has that number in brackets itself.
         document_id: of the document.
         title: the document's, and behind it the headings that the stretch begins under.
-        headings: those alone, outermost first.
+        headings: that it begins under, outermost first.
         page: on which it begins, from 1; None where the document has no pages.
-        start: characters into the document's text …
-        end: … and where it ends.
+        start: characters into the document's text at which it begins.
+        end: characters into it at which it ends.
         text: as it stands there.
         metadata: the document's.
         media_type: of what it was read from.
         ranks: of the hits that it was made of, best first.
-        chunk_ids: likewise, in the order of the text.
+        chunk_ids: of the passages that it was made of, in the order of the text.
         cut: whether the last passage was shortened, because nothing would have fitted else.
         also: further documents that have the text of one of its passages, word for word.
     """
@@ -57,8 +57,8 @@ class LeftOut:
         rank: of the hit, from 1.
         document_id: of its document.
         chunk_id: of the hit.
-        start: characters into the document's text at which it begins …
-        end: … and at which it ends.
+        start: characters into the document's text at which it begins.
+        end: characters into it at which it ends.
         reason: "duplicate", the text of another one; or "budget", no room was left.
         words: the same in words.
     """
@@ -133,8 +133,8 @@ class Citation:
 
     Attributes:
         number: as it stands there.
-        start: characters into the answer at which the brackets begin …
-        end: … and at which they end.
+        start: characters into the answer at which the brackets begin.
+        end: characters into it at which they end.
         source: what it leads to; None where it cites nothing.
     """
 
@@ -149,8 +149,8 @@ class Citations:
     """What an answer cites, in its order.
 
     Attributes:
-        resolved: numbers that lead to a source …
-        unresolved: … and those that cite nothing.
+        resolved: numbers that lead to a source.
+        unresolved: numbers that cite nothing.
     """
 
     resolved: tuple[Citation, ...]

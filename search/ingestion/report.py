@@ -104,29 +104,29 @@ class IngestReport:
         removed: documents that were in the collection and not among those read; only a sync removes any.
         rejected: documents that were not taken.
         chunks: passages written.
-        reused: of them, those whose vectors were in the collection already, and were not computed again.
-        tokens: tokens embedded, special ones left out.
+        reused: passages written whose vectors were in the collection already, and were not computed again.
+        tokens: embedded, special ones left out.
         unknown: documents with a passage of which the embedder does not know more than a fifth of the tokens.
         seconds: from first to last.
         kept: documents that a sync would have removed, or a copy replaced, but did not; see kept_because.
-        kept_because: why; empty if there are none.
+        kept_because: why they were kept; empty if there are none.
         dry_run: whether nothing was written, and the figures say what would have been; chunks and tokens are then 0.
-        rejections: the first thousand of them, each with file, line and reason.
+        rejections: the first thousand of those rejected, each with file, line and reason.
         damaged: points that hold no whole passage, as a sync or a copy met them. A sync removes them, and writes the documents
             anew that they were of; a copy leaves them out.
-        foreign: points that another program wrote, likewise; both leave them alone.
+        foreign: points that another program wrote, as a sync or a copy met them; both leave them alone.
         elsewhere: documents that were changed or removed though they had been read in another folder or file: folders of the same
             name give the same ids, and so do tables whose rows are numbered.
-        elsewhere_ids: the first of them.
+        elsewhere_ids: the first of those read elsewhere.
         doubled: documents that were added or changed though the same file, or row of it, stands there by another id as well, since
             an id begins with the folder that is named.
-        doubled_ids: the first of them, each with that other id.
+        doubled_ids: the first of those that stand there twice, each with that other id.
         repeated: points that repeated a passage of a document that was given, as another program writes them that copies points
             under ids of its own; they were removed. One that goes with the passages of before, since its document was changed and
             is written anew, is not counted.
         remarked: how many documents had which remark of their reader, by its kind; see Remark. Only those that `search.read` gave
             may have one. Unchanged documents count, too, and rejected ones do not.
-        remarks: the first ten thousand of each kind.
+        remarks: the first ten thousand of each kind of remark.
         warnings: of an update by a filter that nothing passes, the fields that it asks about and no document has, or has otherwise.
     """
 

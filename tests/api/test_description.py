@@ -1,6 +1,7 @@
 """The description of the service at /openapi.json, against what it takes and answers."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,16 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def described(served: Served) -> dict[str, Any]:
     document: dict[str, Any] = served.http.get("/openapi.json").raise_for_status().json()
     return document
+
+
+def closed(schema: Any) -> Any:
+    """The same, where objects have only the fields that are described, unless it says that they may have others."""
+    if isinstance(schema, list):
+        return [closed(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {name: closed(one) for name, one in schema.items()}
+    return {"additionalProperties": False} | inner if schema.get("type") == "object" and "properties" in schema else inner
 
 
 def checker(described: dict[str, Any], schema: dict[str, Any]) -> Draft202012Validator:
@@ -75,8 +86,10 @@ ANSWERS: list[tuple[str, str, str, Any, int]] = [
     ("post", "/v1/search/batch", "", {"searches": [{"query": "cats"}, {"query": " "}]}, 200),
     ("post", "/v1/search/batch", "", {"searches": []}, 422),
     ("post", "/v1/context", "", {"query": "cats"}, 200),
+    ("post", "/v1/context", "", {"query": "cats", "form": "messages", "max_tokens": 120}, 200),
     ("post", "/v1/context", "", {"query": "cats", "collection": "none"}, 404),
-    ("post", "/v1/documents", "", {"documents": [DOCUMENT]}, 200),
+    ("post", "/v1/documents", "", {"documents": [DOCUMENT, {"id": "none"}]}, 200),
+    ("post", "/v1/documents", "", {"documents": [DOCUMENT], "collection": "other"}, 200),
     ("post", "/v1/documents", "", {}, 422),
     ("patch", "/v1/documents", "", {"ids": ["new"], "metadata": {"legs": 1}}, 200),
     ("patch", "/v1/documents", "", {}, 422),
@@ -96,6 +109,7 @@ ANSWERS: list[tuple[str, str, str, Any, int]] = [
     ("delete", "/v1/collections/aliases/{name}", "/v1/collections/aliases/live", None, 200),
     ("delete", "/v1/collections/aliases/{name}", "/v1/collections/aliases/live", None, 404),
     ("delete", "/v1/collections/{name}", "/v1/collections/documents", None, 409),
+    ("delete", "/v1/collections/{name}", "/v1/collections/other", None, 200),
     ("post", "/rerank", "", {"query": "x", "texts": ["a", "b"], "return_text": True}, 200),
     ("post", "/rerank", "", {"query": "x", "documents": ["a", {"text": "b", "n": [1]}]}, 200),
     ("post", "/rerank", "", {"query": "x", "texts": []}, 400),
@@ -122,7 +136,9 @@ def check_answer(described: dict[str, Any], operation: dict[str, Any], answer: A
     assert told, answer.status_code
     kind = answer.headers["content-type"].partition(";")[0]
     schema = told["content"][kind]["schema"]
-    assert faults(described, schema, answer.json() if kind == "application/json" else answer.text) == [], answer.text
+    assert schema.keys() - {"title"} != {"type", "additionalProperties"}, "any object at all"
+    told = answer.json() if kind == "application/json" else answer.text
+    assert faults(closed(described), closed(schema), told) == [], answer.text
 
 
 def test_every_answer_is_as_described(served: Served, described: dict[str, Any]) -> None:
@@ -139,6 +155,37 @@ def test_every_answer_is_as_described(served: Served, described: dict[str, Any])
             answer = served.http.request(method, path, headers={"Host": "evil.example"})  # which the gate refuses
             assert answer.status_code == 421
             check_answer(described, operation, answer)
+
+
+def test_everything_is_described(described: dict[str, Any]) -> None:
+    """In whole sentences, each operation in one line, with the scope that it needs."""
+    operations = [(path, method, one) for path, methods in described["paths"].items() for method, one in methods.items()]
+    summaries = [one["summary"] for _, _, one in operations]
+    assert [one for one in summaries if not 12 < len(one) < 90 or one.istitle()] == []
+    assert len(summaries) - len(set(summaries)) == 2  # /health and /healthz, /score and /v1/score
+    told: dict[str, str] = {}
+    for path, method, operation in operations:
+        scope = operation["x-scope"]
+        assert ("without a key" if scope == "open" else f"keys of the scope `{scope}`") in operation["description"], path
+        told |= {f"{method} {path} {one['name']}": one.get("description", "") for one in operation.get("parameters", [])}
+    schemas = described["components"]["schemas"]
+    for name, schema in schemas.items():
+        for field, one in schema.get("properties", {}).items():
+            of_kind = schemas[one["$ref"].rpartition("/")[2]] if "$ref" in one else {}
+            told[f"{name}.{field}"] = one.get("description", of_kind.get("description", ""))
+    assert len(told) > 250
+    fragment = re.compile(r"And\b|and\b|Likewise|…|$")
+    assert {name: words for name, words in told.items() if fragment.match(words) or not words.endswith((".", "….", "…)."))} == {}
+
+
+def test_an_example_can_be_sent_as_it_stands(served: Served, described: dict[str, Any]) -> None:
+    for method, path in (("patch", "/v1/documents"), ("post", "/v1/documents/delete"), ("post", "/v1/collections/aliases")):
+        kind = body_of(described, path, method)["$ref"].rpartition("/")[2]
+        (example,) = described["components"]["schemas"][kind]["examples"]
+        answer = served.http.request(method, path, json=example)
+        assert answer.status_code == 200, (path, answer.text)
+        assert "filter" not in example
+    served.http.delete("/v1/collections/aliases/live").raise_for_status()
 
 
 def test_a_service_that_is_not_ready_says_so_as_described(settings: Settings) -> None:

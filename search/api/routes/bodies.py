@@ -10,6 +10,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from search.api.parsing import parsed_route
+from search.api.routes.answers import FAILING
 from search.context.values import Form
 from search.ingestion import planning
 from search.settings import COLLECTION_NAME, LONGEST_COLLECTION_NAME
@@ -54,7 +55,13 @@ def _possible(name: str) -> str:
 
 CollectionName = Annotated[
     str,
-    Field(min_length=1, max_length=LONGEST_COLLECTION_NAME, examples=["documents"], json_schema_extra={"pattern": COLLECTION_NAME}),
+    Field(
+        min_length=1,
+        max_length=LONGEST_COLLECTION_NAME,
+        description="A collection, or an alias.",
+        examples=["documents"],
+        json_schema_extra={"pattern": COLLECTION_NAME},
+    ),
     AfterValidator(_possible),
 ]
 DocumentId = Annotated[str, Field(min_length=1, max_length=LONGEST_ID, examples=["notes/cats.md"])]
@@ -124,12 +131,26 @@ class SearchBatch(Body):
 class DocumentBody(Body):
     """A document."""
 
-    id: Annotated[DocumentId, Field(json_schema_extra={"maxLength": planning.LONGEST_ID})]
-    text: str = Field(min_length=1, examples=["Cats sleep most of the day."])
-    title: str = Field("", examples=["Cats"])
-    metadata: dict[str, JsonValue] = Field({}, examples=[{"legs": 4}])
-    media_type: str = Field("text/plain", max_length=planning.LONGEST_TYPE, examples=["text/markdown"])
-    modified: float | None = Field(None, description="Seconds since 1970.")
+    id: Annotated[
+        DocumentId,
+        Field(
+            description="One of your own; a document that has it is replaced.", json_schema_extra={"maxLength": planning.LONGEST_ID}
+        ),
+    ]
+    text: str = Field(
+        min_length=1, description="What is cut into passages, embedded and found.", examples=["Cats sleep most of the day."]
+    )
+    title: str = Field("", description="Read in front of each of its passages.", examples=["Cats"])
+    metadata: dict[str, JsonValue] = Field(
+        {}, description="Given back with hits, and filtered by as metadata.….", examples=[{"legs": 4}]
+    )
+    media_type: str = Field(
+        "text/plain",
+        max_length=planning.LONGEST_TYPE,
+        description="Says whether the text has Markdown's headings and code blocks.",
+        examples=["text/markdown"],
+    )
+    modified: float | None = Field(None, description="When, in seconds since 1970; a new time alone changes nothing.")
 
 
 class _Documented:
@@ -143,8 +164,8 @@ class Upsert(Body):
     """Documents to add; those that are there under the same id are replaced, unchanged ones left alone."""
 
     apart: ClassVar[str] = "documents"  # each is checked by itself, so that the fault of one is not all others'
-    documents: list[Annotated[Any, _Documented()]] = Field(min_length=1)
-    collection: CollectionName | None = None
+    documents: list[Annotated[Any, _Documented()]] = Field(min_length=1, description="What to add or replace.")
+    collection: CollectionName | None = Field(None, description="Into which collection, or alias.")
     dry_run: bool = Field(default=False, description="Write nothing, and say what would change.")
 
 
@@ -185,34 +206,20 @@ class Removal(Selected):
 class Count(Body):
     """Passages to count."""
 
-    filter: Filter | None = Field(None, examples=[_FILTER])
-    collection: CollectionName | None = None
+    filter: Filter | None = Field(None, description="Which passages: a Qdrant filter; without, all.", examples=[_FILTER])
+    collection: CollectionName | None = Field(None, description="Of which collection, or alias.")
 
 
 class Alias(Body):
     """Where a name is to lead."""
 
-    alias: CollectionName
-    collection: CollectionName
+    model_config = _example(alias="live", collection="documents")
 
-
-class ErrorBody(BaseModel):
-    """What went wrong."""
-
-    type: str = Field(examples=["InvalidQuery"])
-    message: str = Field(description="What to do about it.", examples=["the query is empty; ask something"])
-    request_id: str
-
-
-class Failure(BaseModel):
-    """An answer that is no success."""
-
-    error: ErrorBody
+    alias: CollectionName = Field(description="The name.", examples=["live"])
+    collection: CollectionName = Field(description="The collection that it is to lead to, or a name that leads there.")
 
 
 Answer = dict[str, Any]
-Responses = dict[int | str, dict[str, Any]]  # as FastAPI describes them, by status
-FAILING: Responses = {"default": {"model": Failure}}
 
 
 def own_router(parsing: Executor, subject: str, prefix: str) -> APIRouter:

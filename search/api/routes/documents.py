@@ -1,14 +1,16 @@
 """Documents: upsert, update, delete, get, count."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import ValidationError
 from starlette.convertors import Convertor, register_url_convertor
 
 from search.api.errors import Refused, said
 from search.api.parsing import repeated
+from search.api.routes import answers
+from search.api.routes.answers import gives
 from search.api.routes.bodies import LONGEST_ID, Answer, CollectionName, Count, DocumentBody, Removal, Update, Upsert, own_router
 from search.api.state import Service
 from search.documents import Document, Number, Rejection, counted, encodable, half_surrogate
@@ -39,9 +41,12 @@ def document_routes(service: Service) -> APIRouter:
     router = own_router(service.parsing, "documents", "/v1/documents")
     may_write, may_search = {"x-scope": "write", "x-queue": "write"}, {"x-scope": "search", "x-queue": "look"}
 
-    @router.post("", openapi_extra=may_write)
+    @router.post("", openapi_extra=may_write, responses=gives(answers.Report))
     async def upsert(request: Request, body: Upsert) -> Answer:
-        """Add documents, replace changed ones, leave unchanged ones alone. What cannot be taken stands in `rejections`."""
+        """Add documents, replace changed ones, leave unchanged ones alone.
+
+        What cannot be taken stands in `rejections`.
+        """
         if (number := len(body.documents)) > (most := service.limits.max_texts):
             raise Refused(422, "InvalidDocument", f"{counted(number, 'document')} are more than {most:,}; send fewer at once")
 
@@ -52,9 +57,12 @@ def document_routes(service: Service) -> APIRouter:
 
         return (await service.write(request, work, units=number)).to_dict()
 
-    @router.patch("", openapi_extra=may_write)
+    @router.patch("", openapi_extra=may_write, responses=gives(answers.Report))
     async def update(request: Request, body: Update) -> Answer:
-        """Change the metadata of documents, without embedding them again. Those that are not there stand in `rejections`."""
+        """Change the metadata of documents, by ids or by a filter, without embedding them again.
+
+        Ids that are not there stand in `rejections`.
+        """
 
         def work() -> IngestReport:
             searcher = service.searcher(request, body.collection)
@@ -62,9 +70,12 @@ def document_routes(service: Service) -> APIRouter:
 
         return (await service.write(request, work, units=max(1, len(body.ids)))).to_dict()
 
-    @router.post("/delete", openapi_extra=may_write)
+    @router.post("/delete", openapi_extra=may_write, responses=gives(answers.Removed))
     async def delete(request: Request, body: Removal) -> Answer:
-        """Remove documents, by id or by a filter. Those that are named and not there are no error, and stand in `not_found`."""
+        """Remove documents, by ids or by a filter.
+
+        Ids that are not there are no error, and stand in `not_found`.
+        """
         gone: list[str] = []
 
         def work() -> Number:
@@ -78,14 +89,21 @@ def document_routes(service: Service) -> APIRouter:
         about = {"document_ids": gone, "not_found": absent, "warnings": removed.warnings}
         return {"removed": int(removed), "dry_run": body.dry_run, **about}
 
-    @router.post("/count", openapi_extra=may_search)
+    @router.post("/count", openapi_extra=may_search, responses=gives(answers.Passages))
     async def count(request: Request, body: Count) -> Answer:
-        """Count the passages that pass a filter, or all. `warnings` say of a filter that none passes what may be wrong with it."""
+        """Count the passages that pass a filter, or all.
+
+        `warnings` say of a filter that none passes what may be wrong with it.
+        """
         passages: Number = await service.look(request, lambda: service.searcher(request, body.collection).count(body.filter))
         return {"passages": int(passages), "warnings": passages.warnings}
 
-    @router.get("/{document_id:id}", openapi_extra=may_search)
-    async def get(request: Request, document_id: str, collection: CollectionName | None = None) -> Answer:
+    @router.get("/{document_id:id}", openapi_extra=may_search, responses=gives(answers.Document))
+    async def get(
+        request: Request,
+        document_id: Annotated[str, Path(description="As it was ingested, slashes as they are.")],
+        collection: Annotated[CollectionName | None, Query(description="Of which collection, or alias.")] = None,
+    ) -> Answer:
         """Return a document as it was ingested."""
         document = asdict(await service.look(request, lambda: service.searcher(request, collection).get(document_id)))
         del document["origin"], document["folder"], document["places"], document["remarks"]

@@ -6,15 +6,17 @@ as TEI has it; `raw_scores` gives the raw ones. See `rerank_bodies.py` for what 
 
 import math
 import time
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import JSONResponse
 
 from search.api.errors import Refused, quoted
 from search.api.parsing import parsed_route
-from search.api.routes.bodies import FAILING, Answer, Responses
+from search.api.routes import answers
+from search.api.routes.answers import FAILING, Responses, gives
+from search.api.routes.bodies import Answer
 from search.api.routes.rerank_bodies import AnyRerank, RerankFailure, RerankRequest, ScoreRequest, TeiFailure, TeiRerank, TextObject
 from search.api.state import Judged, Service
 from search.query.ranking import best_first
@@ -32,43 +34,54 @@ def rerank_routes(service: Service) -> APIRouter:
     of_others: Responses = {"default": {"model": RerankFailure}}
 
     # Whose client it is shows in the body, and so does how to refuse it: without x-queue, which refuses before that is read.
-    @router.post("/rerank", openapi_extra={"x-scope": "search", "x-errors": "tei"}, response_model=None, responses=of_either)
+    @router.post(
+        "/rerank",
+        openapi_extra={"x-scope": "search", "x-errors": "tei"},
+        response_model=None,
+        responses=of_either | gives(list[answers.TeiScore] | answers.Ranked),
+    )
     async def rerank(request: Request, body: AnyRerank) -> JSONResponse:
-        """TEI's format for a request with `texts`, Cohere's, Jina's and vLLM's for one with `documents`."""
+        """Score texts as TEI, or rank documents as Cohere, Jina and vLLM.
+
+        TEI's format is that of a request with `texts`, the others' that of one with `documents`.
+        """
         if isinstance(body, TeiRerank):
             return await _tei(service, request, body)
         request.state.dialect = "rerank"
         return await _ranked(service, request, body, version="1")
 
-    @router.post("/v1/rerank", openapi_extra=others, response_model=None, responses=of_others)
+    @router.post("/v1/rerank", openapi_extra=others, response_model=None, responses=of_others | gives(answers.Ranked))
     async def rerank_v1(request: Request, body: RerankRequest) -> JSONResponse:
-        """As Jina, vLLM and Cohere's first version have it."""
+        """Rank documents, as Jina, vLLM and Cohere's first version have it."""
         return await _ranked(service, request, body, version="1")
 
-    @router.post("/v2/rerank", openapi_extra=others, response_model=None, responses=of_others)
+    @router.post("/v2/rerank", openapi_extra=others, response_model=None, responses=of_others | gives(answers.Ranked))
     async def rerank_v2(request: Request, body: RerankRequest) -> JSONResponse:
-        """As Cohere's second version has it: without the documents, unless the request wants them."""
+        """Rank documents, as Cohere's second version has it.
+
+        Without the documents, unless the request wants them.
+        """
         return await _ranked(service, request, body, version="2")
 
-    @router.post("/score", openapi_extra=others, response_model=None, responses=of_others)
-    @router.post("/v1/score", openapi_extra=others, response_model=None, responses=of_others)
+    @router.post("/score", openapi_extra=others, response_model=None, responses=of_others | gives(answers.Scored))
+    @router.post("/v1/score", openapi_extra=others, response_model=None, responses=of_others | gives(answers.Scored))
     async def score(request: Request, body: ScoreRequest) -> JSONResponse:
-        """As vLLM has it: one text against many, or pairs."""
+        """Score one text against many, or pairs, as vLLM has it."""
         return await _scored(service, request, body)
 
-    @router.get("/v1/models", openapi_extra={"x-scope": "search"}, responses=FAILING)
+    @router.get("/v1/models", openapi_extra={"x-scope": "search"}, responses=FAILING | gives(answers.Models))
     async def models() -> Answer:
-        """What can be named as a model in the requests above, as OpenAI's clients list it: the reranker."""
+        """List what can be named as a model, as OpenAI's clients do: the reranker."""
         return {"object": "list", "data": _models(service)}
 
-    @router.get("/v1/models/{name:path}", openapi_extra={"x-scope": "search"}, responses=FAILING)
-    async def model(name: str) -> Answer:
-        """One of them."""
+    @router.get("/v1/models/{name:path}", openapi_extra={"x-scope": "search"}, responses=FAILING | gives(answers.Model))
+    async def model(name: Annotated[str, Path(description="As the list of models has it.")]) -> Answer:
+        """Describe a model, as OpenAI's clients ask for it."""
         return _model(service, name)
 
-    @router.get("/info", openapi_extra={"x-scope": "search"}, responses=FAILING)
+    @router.get("/info", openapi_extra={"x-scope": "search"}, responses=FAILING | gives(answers.Info))
     async def info() -> Answer:
-        """As TEI tells of its model."""
+        """Describe the reranker, as TEI does its model."""
         reranker = service.reranker
         return {
             "model_id": reranker.name,

@@ -35,6 +35,7 @@ OneOrMany = Annotated[
 Count = Annotated[StrictInt, Field(ge=1)]
 
 _LONGEST_NAME = 80  # of a field, in messages
+_RAW = "The reranker's own scores in the place of probabilities."
 
 
 class _Format(BaseModel):
@@ -87,14 +88,17 @@ def _or_null(schema: JsonSchemaValue) -> JsonSchemaValue:
     return {"anyOf": [{name: value for name, value in schema.items() if name not in told}, null], **told}
 
 
+_CHANGES_NOTHING = "Let pass: it changes no answer."
+
+
 class _Scheduled(_Format):
     """What says when and for whom a request is answered, and nothing of the answer; vLLM's and Cohere's."""
 
-    user: JsonValue = Field(None, description="Let pass: it changes no answer. Likewise the following.")
-    priority: JsonValue = None
-    request_id: JsonValue = None
-    cache_salt: JsonValue = None
-    padding: JsonValue = None
+    user: JsonValue = Field(None, description=_CHANGES_NOTHING)
+    priority: JsonValue = Field(None, description=_CHANGES_NOTHING)
+    request_id: JsonValue = Field(None, description=_CHANGES_NOTHING)
+    cache_salt: JsonValue = Field(None, description=_CHANGES_NOTHING)
+    padding: JsonValue = Field(None, description=_CHANGES_NOTHING)
     mm_processor_kwargs: JsonValue = Field(None, description="Let pass: it is about images, and there are none.")
 
 
@@ -124,12 +128,14 @@ class _Windowed(_Scheduled):
 class TeiRerank(_Format):
     """TEI: POST /rerank."""
 
-    query: Text = Field(examples=["What is Deep Learning?"])
-    texts: Texts = Field(examples=[["Deep Learning is not...", "Deep learning is..."]])
-    raw_scores: StrictBool = False
-    return_text: StrictBool = False
+    query: Text = Field(description="What texts are judged against.", examples=["What is Deep Learning?"])
+    texts: Texts = Field(description="What is judged.", examples=[["Deep Learning is not...", "Deep learning is..."]])
+    raw_scores: StrictBool = Field(default=False, description=_RAW)
+    return_text: StrictBool = Field(default=False, description="Give each text back with its score.")
     truncate: StrictBool | None = Field(None, description="false: a query or text that is too long is refused; else it is cut.")
-    top_n: Annotated[StrictInt, Field(ge=0)] | None = Field(None, description="Not of TEI, but of clients that speak to it.")
+    top_n: Annotated[StrictInt, Field(ge=0)] | None = Field(
+        None, description="How many scores, the best; 0 or none: all. Not of TEI, but of clients that speak to it."
+    )
     truncation_direction: Literal["right", "Right"] = Field("right", description="Only the end can be cut.")
 
 
@@ -138,7 +144,7 @@ class TextObject(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
     __pydantic_extra__: dict[str, JsonValue]
-    text: Text
+    text: Text = Field(description="What is judged.")
 
     @model_validator(mode="after")
     def _judged_by_its_text(self) -> "TextObject":
@@ -163,13 +169,16 @@ Document = Annotated[
 class RerankRequest(_Windowed):
     """Cohere, Jina, vLLM and Infinity: documents instead of texts."""
 
-    query: Text = Field(examples=["What is the capital of the United States?"])
+    query: Text = Field(description="What documents are judged against.", examples=["What is the capital of the United States?"])
     documents: Annotated[list[Document], Field(fail_fast=True)] = Field(
-        examples=[["Carson City is the capital of Nevada.", "Washington, D.C. is."]]
+        description="What is judged: texts, or objects with one.",
+        examples=[["Carson City is the capital of Nevada.", "Washington, D.C. is."]],
     )
-    top_n: Annotated[StrictInt, Field(ge=0)] | None = None
-    return_documents: StrictBool | None = None
-    raw_scores: StrictBool = False
+    top_n: Annotated[StrictInt, Field(ge=0)] | None = Field(None, description="How many results, the best; 0 or none: all.")
+    return_documents: StrictBool | None = Field(
+        None, description="Give each document back with its score; left out, /rerank and /v1/rerank do, and /v2/rerank does not."
+    )
+    raw_scores: StrictBool = Field(default=False, description=_RAW)
     truncate: StrictBool | None = Field(
         None,
         validation_alias=AliasChoices("truncate", "truncation"),
@@ -183,10 +192,12 @@ class RerankRequest(_Windowed):
         description="Refused where a document has more tokens than that and they were read.",
     )
     max_tokens_per_query: Count | None = Field(
-        None, validation_alias=AliasChoices("max_tokens_per_query", "max_query_length"), description="Likewise for the query."
+        None,
+        validation_alias=AliasChoices("max_tokens_per_query", "max_query_length"),
+        description="Refused where the query has more tokens than that and they were read.",
     )
     return_embeddings: Literal[False] | None = Field(None, description="There are none to return.")
-    modality: Literal["text"] | None = None
+    modality: Literal["text"] | None = Field(None, description="Only text is judged.")
 
     @field_validator("rank_fields")
     @classmethod
@@ -205,10 +216,13 @@ class ScoreRequest(_Windowed):
     """vLLM: POST /score, by each of its pairs of names."""
 
     text_1: OneOrMany = Field(
-        validation_alias=AliasChoices("text_1", "queries", "data_1"), examples=["What is the capital of France?"]
+        validation_alias=AliasChoices("text_1", "queries", "data_1"),
+        description="One text for all of text_2, or as many as those are.",
+        examples=["What is the capital of France?"],
     )
     text_2: OneOrMany = Field(
         validation_alias=AliasChoices("text_2", "documents", "items", "data_2"),
+        description="What is judged, one text or several.",
         examples=[["Paris is the capital of France.", "Berlin is a city."]],
     )
 
@@ -227,20 +241,22 @@ class TeiFailure(BaseModel):
     """An answer that is no success, as TEI's clients expect it."""
 
     error: str = Field(description="What to do about it.")
-    error_type: str = Field(examples=["Validation"])
+    error_type: str = Field(description="The kind, as TEI names it.", examples=["Validation"])
 
 
-class _Details(BaseModel):
-    message: str
-    type: str
-    param: None
-    code: int
+class FailureDetails(BaseModel):
+    """The same, as vLLM's clients read it."""
+
+    message: str = Field(description="What to do about it.")
+    type: str = Field(description="The kind of error.")
+    param: None = Field(description="Always null.")
+    code: int = Field(description="The status of the answer.")
 
 
 class RerankFailure(BaseModel):
     """An answer that is no success: Cohere's clients read message, Jina's detail, vLLM's error."""
 
     message: str = Field(description="What to do about it.")
-    detail: str
-    id: str
-    error: _Details
+    detail: str = Field(description="The same.")
+    id: str = Field(description="By which the log of the service knows the request.")
+    error: FailureDetails = Field(description="The same, as vLLM's clients read it.")

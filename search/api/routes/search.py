@@ -8,6 +8,8 @@ import anyio.to_thread
 from fastapi import APIRouter, Request, Response
 
 from search.api.errors import Refused, body
+from search.api.routes import answers
+from search.api.routes.answers import gives
 from search.api.routes.bodies import Answer, ContextRequest, SearchBatch, SearchRequest, own_router
 from search.api.state import STAGES, Service
 from search.documents import SearchResult
@@ -22,7 +24,7 @@ def search_routes(service: Service) -> APIRouter:
     router = own_router(service.parsing, "search", "/v1")
     can = {"x-scope": "search", "x-queue": "search"}
 
-    @router.post("/search", openapi_extra=can)
+    @router.post("/search", openapi_extra=can, responses=gives(answers.Found))
     async def search(request: Request, response: Response, search_request: SearchRequest) -> Answer:
         """Answer a query.
 
@@ -32,11 +34,12 @@ def search_routes(service: Service) -> APIRouter:
         response.headers["Server-Timing"] = server_timing(result, waited)
         return _to_answer(service, result, waited, request.state.request_id, search_request)
 
-    @router.post("/context", openapi_extra=can)
+    @router.post("/context", openapi_extra=can, responses=gives(answers.Context))
     async def context(request: Request, response: Response, context_request: ContextRequest) -> Answer:
-        """What a language model gets of the answer to a query: passages within a budget of tokens, numbered to be cited.
+        """Answer a query with what a language model is to read.
 
-        `sources` says where each number leads, `left_out` which hits are not in it and why, `counted_by` what tokens are here.
+        Passages within a budget of tokens, numbered to be cited: `sources` says where each number leads, `left_out` which hits are
+        not in it and why, `counted_by` what tokens are here.
         """
         given = context_request.model_dump(exclude={"query", "collection", "max_tokens", "form"})
         given["limit"] = context_request.limit or context_request.depth or service.depth
@@ -53,21 +56,24 @@ def search_routes(service: Service) -> APIRouter:
         timings = {"queue": waited * 1000, **result.timings_ms}
         return made.to_dict() | account | {"timings_ms": timings, "request_id": request_id}
 
-    @router.post("/search/batch", openapi_extra=can)
+    @router.post("/search/batch", openapi_extra=can, responses=gives(answers.FoundBatch))
     async def search_batch(request: Request, batch: SearchBatch) -> Answer:
-        """Answer several queries; each as by itself, with an `error` in the place of an answer where one cannot be given."""
+        """Answer several queries.
+
+        Each as by itself, with an `error` in the place of an answer where one cannot be given.
+        """
         if len(batch.searches) > service.limits.max_texts:
             message = f"{len(batch.searches):,} searches are more than {service.limits.max_texts:,}; send fewer at once"
             raise Refused(422, "InvalidQuery", message)
         _check_candidates(service, batch)
-        answers: list[Answer] = []
+        given: list[Answer] = []
         let_in = False
         # One after the other: once one search had its turn, the batch is let in, and the others wait as long as it takes.
         for search_request in batch.searches:
             answer, had_turn = await _or_error(service, request, search_request, let_in=let_in)
             let_in = let_in or had_turn
-            answers.append(answer)
-        return {"results": answers, "request_id": request.state.request_id}
+            given.append(answer)
+        return {"results": given, "request_id": request.state.request_id}
 
     return router
 
