@@ -178,6 +178,13 @@ def test_everything_is_described(described: dict[str, Any]) -> None:
     assert {name: words for name, words in told.items() if fragment.match(words) or not words.endswith((".", "….", "…)."))} == {}
 
 
+def test_the_page_on_serving_names_every_field_of_rerank_requests(described: dict[str, Any]) -> None:
+    page = (Path(__file__).parents[2] / "docs/serving.md").read_text(encoding="utf-8")
+    section = page.partition("## For clients of other services\n")[2].partition("\n## ")[0]
+    kinds = [described["components"]["schemas"][name] for name in ("TeiRerank", "RerankRequest", "ScoreRequest")]
+    assert {field for kind in kinds for field in kind["properties"] if f"`{field}`" not in section} == set()
+
+
 def test_an_example_can_be_sent_as_it_stands(served: Served, described: dict[str, Any]) -> None:
     for method, path in (("patch", "/v1/documents"), ("post", "/v1/documents/delete"), ("post", "/v1/collections/aliases")):
         kind = body_of(described, path, method)["$ref"].rpartition("/")[2]
