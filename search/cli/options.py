@@ -28,11 +28,26 @@ Tenant = Annotated[
     str | None, typer.Option(help="Whose documents, where several customers share a collection.", show_default=False)
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Limit = Annotated[int | None, typer.Option(help="Hits shown.", show_default="10")]
-Depth = Annotated[int | None, typer.Option(help="Candidates retrieved and reranked.", show_default="20, or limit if more")]
+
+
+def by_settings(default: object) -> str:
+    """What help says of an option that the settings decide, which have a default themselves."""
+    return f"the settings', {default}"
+
+
+DEFAULTS = Settings.model_construct()
+Limit = Annotated[int | None, typer.Option(help="Hits shown.", show_default=by_settings(DEFAULTS.limit))]
+Depth = Annotated[
+    int | None,
+    typer.Option(help="Candidates retrieved and reranked.", show_default=f"{by_settings(DEFAULTS.depth)}, or limit if more"),
+]
 RetrievalMode = Annotated[
     Retrieval | None,
-    typer.Option("--retrieval", help="hybrid: by vectors and words; dense, lexical: by one of them.", show_default="hybrid"),
+    typer.Option(
+        "--retrieval",
+        help="hybrid: by vectors and words; dense, lexical: by one of them.",
+        show_default=by_settings(DEFAULTS.retrieval),
+    ),
 ]
 Split = Annotated[str | None, typer.Option(help="Which judgements of a folder.", show_default="test, else dev")]
 NoRerank = Annotated[bool, typer.Option("--no-rerank", help="Keep retrieval order.")]

@@ -10,6 +10,7 @@ import typer
 
 from search.cli.configurations import changes_of
 from search.cli.options import (
+    DEFAULTS,
     AsJson,
     Collection,
     DataDir,
@@ -19,6 +20,7 @@ from search.cli.options import (
     RetrievalMode,
     Tenant,
     WrongUsage,
+    by_settings,
     content_of,
     load_settings,
     note_differing,
@@ -45,6 +47,18 @@ if TYPE_CHECKING:
 FilterJson = Annotated[str | None, typer.Option(help="A Qdrant filter as JSON.", show_default=False)]
 _LINE_END = re.compile(r"\r\n|[\r\n]")  # of events; texts in them may hold other ones
 MinScore = Annotated[float | None, typer.Option(help="Least probability of being relevant, 0 to 1.", show_default="any")]
+LexicalShare = Annotated[
+    float | None,
+    typer.Option(help="Of the words in retrieval order, 0 to 1.", show_default="the settings'"),
+]
+BudgetMs = Annotated[
+    float | None,
+    typer.Option(help="Milliseconds; what is not reranked by then says so.", show_default=by_settings("none")),
+]
+OfEach = Annotated[
+    GroupBy | None,
+    typer.Option("--group-by", help='"document" shows of each document its best passage only.', show_default="all passages"),
+]
 
 
 def query(
@@ -52,12 +66,11 @@ def query(
     limit: Limit = None,
     depth: Depth = None,
     filter: FilterJson = None,
-    budget_ms: Annotated[float | None, typer.Option(help="Milliseconds; what is not reranked by then says so.")] = None,
+    budget_ms: BudgetMs = None,
     min_score: MinScore = None,
-    group_by: Annotated[
-        GroupBy | None, typer.Option(help='"document" shows of each document its best passage only.', show_default="all passages")
-    ] = None,
+    group_by: OfEach = None,
     retrieval: RetrievalMode = None,
+    lexical_share: LexicalShare = None,
     data_dir: DataDir = None,
     collection: Collection = None,
     tenant: Tenant = None,
@@ -79,6 +92,7 @@ def query(
         min_score=min_score,
         rerank=not no_rerank,
         retrieval=retrieval,
+        lexical_share=lexical_share,
         group_by=group_by,
     )
     with open_search(settings) as searcher:
@@ -90,11 +104,16 @@ def query(
 def context(
     text: Annotated[str, typer.Argument(metavar="QUERY", help="What the language model is to answer.")],
     max_tokens: Annotated[
-        int | None, typer.Option(min=1, help="For all of it, numbers, headings and prompt included.", show_default="2000")
+        int | None,
+        typer.Option(
+            min=1,
+            help="For all of it, numbers, headings and prompt included.",
+            show_default=by_settings(DEFAULTS.context.max_tokens),
+        ),
     ] = None,
     tokenizer: Annotated[
         Path | None,
-        typer.Option(help="The model's tokenizer.json, or its folder.", parser=path, show_default="characters ÷ 4"),
+        typer.Option(help="The model's tokenizer.json, or its folder.", parser=path, show_default=by_settings("characters ÷ 4")),
     ] = None,
     form: Annotated[Form, typer.Option(help="messages: for a chat endpoint, with a prompt that asks for citations.")] = "text",
     model: Annotated[
@@ -107,8 +126,11 @@ def context(
     limit: Annotated[int | None, typer.Option(help="Passages considered.", show_default="depth")] = None,
     depth: Depth = None,
     filter: FilterJson = None,
+    budget_ms: BudgetMs = None,
     min_score: MinScore = None,
+    group_by: OfEach = None,
     retrieval: RetrievalMode = None,
+    lexical_share: LexicalShare = None,
     data_dir: DataDir = None,
     collection: Collection = None,
     tenant: Tenant = None,
@@ -129,9 +151,12 @@ def context(
         limit=(depth or settings.depth) if limit is None else limit,
         depth=depth,
         filter=filter,
+        budget_ms=budget_ms,
         min_score=min_score,
         rerank=not no_rerank,
         retrieval=retrieval,
+        lexical_share=lexical_share,
+        group_by=group_by,
     )
     counts = counter(tokenizer or settings.context.tokenizer)
     with open_search(settings) as searcher:
@@ -272,12 +297,15 @@ def _text_of(reply: dict[str, Any]) -> str:
 
 def explain(
     text: Annotated[str | None, typer.Argument(metavar="QUERY", help="What to look for.", show_default=False)] = None,
-    depth: Depth = None,
+    depth: Annotated[
+        int | None, typer.Option(help="Candidates retrieved and reranked.", show_default=by_settings(DEFAULTS.depth))
+    ] = None,
     filter: FilterJson = None,
     save: Annotated[Path | None, typer.Option(help="Write a trace, to be replayed.", parser=path, show_default=False)] = None,
     replay: Annotated[Path | None, typer.Option(help="Rank a trace's candidates again.", parser=path, show_default=False)] = None,
     changes: Annotated[str, typer.Option("--with", metavar="SETTINGS", help='Such as "reranker.weight=1 depth=10".')] = "",
     retrieval: RetrievalMode = None,
+    lexical_share: LexicalShare = None,
     data_dir: DataDir = None,
     collection: Collection = None,
     tenant: Tenant = None,
@@ -297,7 +325,8 @@ def explain(
         if value is not None and name in wanted:
             raise WrongUsage(f"--{name} and --with {name}=… are one setting; leave out one of them")
     if replay is not None:
-        _check_replay(filter=filter, retrieval=retrieval, save=save, data_dir=data_dir, tenant=tenant, wanted=wanted)
+        of_search = {"filter": filter, "retrieval": retrieval, "lexical_share": lexical_share}
+        _check_replay(wanted, **of_search, save=save, data_dir=data_dir, tenant=tenant)
         _replay(replay, load_settings(None, collection), wanted, depth, as_json=as_json)
         return
     if save:
@@ -307,7 +336,7 @@ def explain(
         settings = varied(settings, wanted)
     deep = settings.depth if depth is None else depth
     query = text or ""
-    asked = _asked(settings, query, limit=deep, depth=deep, filter=filter, retrieval=retrieval)
+    asked = _asked(settings, query, limit=deep, depth=deep, filter=filter, retrieval=retrieval, lexical_share=lexical_share)
     with open_search(settings) as searcher:
         result = searcher.search(query, **asked)
     if save:
@@ -315,7 +344,7 @@ def explain(
     print_report(result, print_explanation, as_json=as_json)
 
 
-def _check_replay(*, wanted: Mapping[str, str], **of_search: object) -> None:
+def _check_replay(wanted: Mapping[str, str], **of_search: object) -> None:
     """Refuse what says nothing of candidates that are there."""
     options = {f"--{name.replace('_', '-')}": value for name, value in of_search.items()}
     for option, value in {**options, "--with retrieval": wanted.get("retrieval")}.items():

@@ -18,7 +18,19 @@ from typing import Annotated, Any, Literal, get_args
 import typer
 from pydantic import ValidationError
 
-from search.cli.options import AsJson, Collection, DataDir, Tenant, WrongUsage, load_settings, note_differing, print_json, usage
+from search.cli.options import (
+    DEFAULTS,
+    AsJson,
+    Collection,
+    DataDir,
+    Tenant,
+    WrongUsage,
+    by_settings,
+    load_settings,
+    note_differing,
+    print_json,
+    usage,
+)
 from search.documents import Document
 from search.errors import (
     CollectionForeign,
@@ -35,6 +47,7 @@ from search.settings import EdgeSettings, KeySettings, Scope, Settings, adding_t
 from search.system.posix import check_posix
 from search.system.terminal import check_shown, note, show
 
+_HOST, _PORT = by_settings(DEFAULTS.service.host), by_settings(DEFAULTS.service.port)
 _PATIENCE_S = 5.0
 _HEALTH_S = 2.0
 _ASKED_S = 5.0  # that a service or a Qdrant server has to say whether it takes documents
@@ -43,8 +56,8 @@ _SCOPES: tuple[str, ...] = get_args(Scope)
 
 
 def serve(
-    host: Annotated[str | None, typer.Option(help="The address to listen on.", show_default="127.0.0.1")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="0: any that is free.", show_default="8000")] = None,
+    host: Annotated[str | None, typer.Option(help="The address to listen on.", show_default=_HOST)] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="0: any that is free.", show_default=_PORT)] = None,
     log: Annotated[
         Literal["json", "text", "none"], typer.Option(help="json, text, or none: one line a request, on stderr.")
     ] = "text",
@@ -105,8 +118,8 @@ def _settings(data_dir: Path | None, collection: str | None, listening: dict[str
 
 
 def health(
-    host: Annotated[str | None, typer.Option(help="Where it listens.", show_default="127.0.0.1")] = None,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="The port that it listens at.", show_default="8000")] = None,
+    host: Annotated[str | None, typer.Option(help="Where it listens.", show_default=_HOST)] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="The port that it listens at.", show_default=_PORT)] = None,
 ) -> None:
     """Ask the service that these settings describe whether it is ready, as containers do: exit status 0 if so, else 1."""
     service = load_settings(None, None).service

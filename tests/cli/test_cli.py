@@ -84,6 +84,20 @@ def test_ingest_and_query(notes: Path, tmp_path: Path) -> None:
     assert [hit["document_id"] for hit in as_json("query", "input", *other)["hits"]] == ["1"]
 
 
+def test_commands_take_what_a_search_takes(tmp_path: Path) -> None:
+    where = ("--data-dir", tmp_path)
+    documents = ({"id": "long", "text": "The pump hums, and nobody hears it. " * 60}, {"id": "short", "text": "A pump."})
+    search("ingest", "-", *where, stdin="\n".join(map(json.dumps, documents)))
+    merged, grouped = (as_json("context", "pump", *options, *where)["sources"] for options in ((), ("--group-by", "document")))
+    assert sorted(len(one["chunk_ids"]) for one in grouped) == [1, 1] < sorted(len(one["chunk_ids"]) for one in merged)
+    assert as_json("context", "pump", "--budget-ms", 0.001, *where)["rerank_status"] == "skipped"
+    for command in ("query", "explain"):
+        told = as_json(command, "pump", "--lexical-share", 0.9, *where)
+        assert told["retrieval_ranking"].startswith("0.9 z(words)")
+    (warned,) = as_json("context", "pump", "--lexical-share", 0.9, "--retrieval", "dense", "--no-rerank", *where)["warnings"]
+    assert warned.startswith("lexical_share counts for nothing")
+
+
 def test_the_first_line_says_why_nothing_is_found(notes: Path, tmp_path: Path) -> None:
     where = ("--data-dir", tmp_path / "data")
     search("ingest", notes, *where)
@@ -825,6 +839,12 @@ def test_help(command: str) -> None:
         ("collections drop", "an alias itself is refused"),
         ("models", "List the bundled models; with --all also those that FastEmbed downloads by name"),
         ("key", "[default: (search)]"),
+        ("query", "Hits shown. [default: (the settings', 10)]"),
+        ("query", "Candidates retrieved and reranked. [default: (the settings', 20, or limit if more)]"),
+        ("explain", "Candidates retrieved and reranked. [default: (the settings', 20)]"),
+        ("context", "numbers, headings and prompt included. [default: (the settings', 2000)]"),
+        ("health", "[default: (the settings', 8000)]"),
+        ("delete", "by ids or by a filter, not both"),
         ("update", "show what would change; with --url only of how many documents"),
         ("ingest", "show what would change; with --url only of how many documents"),
     ],

@@ -56,6 +56,8 @@ ONE = '{"must": [{"key": "metadata.a", "match": {"value": 1}}]}'
 WRONG = {
     "limit is 0": ("query", "x", "--limit", 0),
     "depth 3 is less than limit 5": ("query", "x", "--limit", 5, "--depth", 3),
+    "lexical_share is 2": ("query", "x", "--lexical-share", 2),
+    "--lexical-share changes nothing of what --replay ranks again": ("explain", "--replay", "x", "--lexical-share", 0.5),
     "min_score is 2": ("context", "x", "--min-score", 2),
     "budget_ms is 0": ("query", "x", "--budget-ms", 0),
     "depth is 0; rerank at least 1 candidate": ("explain", "x", "--depth", 0),
