@@ -187,6 +187,15 @@ class _Calls:
 
         return _Call("POST", "/rerank", {"query": query, "texts": checked, "raw_scores": raw}, read, add_headers)
 
+    def named(self) -> _Call[str]:
+        """The name of the collection, which the service has where none was given."""
+        if self._collection is not None:
+            return _known(self._collection)
+        return _Call("GET", "/v1/collections", None, lambda body: str(body["default"]))
+
+    def facets(self, name: str) -> _Call[dict[str, Any]]:
+        return _Call("GET", f"/v1/collections/{_in_url(name)}/facets", None, dict)
+
     def _body(self, **fields: Any) -> dict[str, Any]:
         known = fields if self._collection is None else {**fields, "collection": self._collection}
         return {name: value for name, value in known.items() if value is not None}
@@ -325,6 +334,10 @@ class Client(_Connected[httpx.Client]):
         """Score texts, in their order: probabilities, or the reranker's own scores. Their `warnings` say what it did not read."""
         return self._sent(self._calls.rerank(query, texts, raw=raw))
 
+    def facets(self) -> dict[str, Any]:
+        """What there is to filter by; see Searcher.facets."""
+        return self._sent(self._calls.facets(self._sent(self._calls.named())))
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
@@ -425,6 +438,10 @@ class AsyncClient(_Connected[httpx.AsyncClient]):
     async def rerank(self, query: str, texts: Sequence[str], *, raw: bool = False) -> Scores:
         """Score texts."""
         return await self._sent(self._calls.rerank(query, texts, raw=raw))
+
+    async def facets(self) -> dict[str, Any]:
+        """What there is to filter by."""
+        return await self._sent(self._calls.facets(await self._sent(self._calls.named())))
 
     async def close(self) -> None:
         """Close the connections, in the event loop that made them; in another one, as theirs has ended, use the client no more."""

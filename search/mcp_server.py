@@ -44,7 +44,14 @@ _MOST_TOKENS = 100_000
 _ENDLESS = "subscriptions/listen"  # a request that is answered when the connection ends
 _NO_MESSAGE = "this is no message of JSON-RPC 2.0; send an object with jsonrpc, id, method and params"
 _NO_ID = "the id is no string and no whole number; send one, another for each request"
-_Filter = Annotated[dict[str, Any] | None, Field(description="A Qdrant filter over metadata.… and other fields.")]
+_VALUES = 10  # of a field, which an assistant has to read, too
+_Filter = Annotated[
+    dict[str, Any] | None,
+    Field(
+        description='A Qdrant filter, such as {"must": [{"key": "metadata.team", "match": {"value": "sales"}}]} or, of numbers, '
+        '{"must": [{"key": "metadata.year", "range": {"gte": 2020}}]}; facets lists the fields that there are.'
+    ),
+]
 _Retrieval = Annotated[
     Retrieval | None, Field(description="By meaning (dense) or by exact words (lexical) alone; left out, by both.")
 ]
@@ -60,6 +67,9 @@ class Source(Protocol):
     def get(self, document_id: str) -> Document:
         """A document as it came."""
 
+    def facets(self) -> dict[str, Any]:
+        """What there is to filter by."""
+
     def ingest(self, documents: Sequence[Document]) -> IngestReport:
         """Add or replace documents."""
 
@@ -73,7 +83,7 @@ def build_assistant(
     """
     has = _Tools(source, max_tokens, tokenizer)
     reads = ToolAnnotations(read_only_hint=True, open_world_hint=False)
-    tools = [_tool(has.search, reads), _tool(has.context, reads), _tool(has.get_document, reads)]
+    tools = [_tool(one, reads) for one in (has.search, has.context, has.get_document, has.facets)]
     if may_ingest:
         tools.append(_tool(has.ingest, ToolAnnotations(read_only_hint=False, destructive_hint=True, open_world_hint=False)))
     return _Assistant(
@@ -244,21 +254,32 @@ class _Tools:
     def get_document(
         self,
         document_id: Annotated[str, Field(description="As search gave it.")],
-        start: Annotated[int, Field(ge=0, description="The first character wanted, of a long one.")] = 0,
+        start: Annotated[
+            int, Field(ge=0, description="The first character wanted; to go on, goes_on_at of the answer before.")
+        ] = 0,
     ) -> dict[str, Any]:
-        """Read a whole document, by its id."""
+        """Read a document by its id, 100,000 characters at a time: goes_on_at is the start of the next ones, null at its end."""
         document = self.source.get(document_id)
         text = document.text[start : start + _LONGEST]
         after = start + len(text)
         rest = after if after < len(document.text) else None
         return {"id": document.id, "title": document.title, "text": text, "metadata": dict(document.metadata), "goes_on_at": rest}
 
+    def facets(self) -> dict[str, Any]:
+        """List what there is to filter by: fields with their most frequent values, and those of numbers with their range."""
+        told = self.source.facets()
+        values = {one["field"]: [value["value"] for value in one["values"][:_VALUES]] for one in told["fields"]}
+        ranges = {one["field"]: [one["least"], one["most"]] for one in told["ranges"]}
+        return {"values": values, "ranges": ranges, "documents": told["documents"], "complete": told["complete"]}
+
     def ingest(
         self,
         id: Annotated[str, Field(description="One of your own; a document that has it is replaced.")],
-        text: str,
-        title: str = "",
-        metadata: dict[str, Json] | None = None,
+        text: Annotated[str, Field(description="All of it, plain.")],
+        title: Annotated[str, Field(description="Found and shown with each passage.")] = "",
+        metadata: Annotated[
+            dict[str, Json] | None, Field(description='What to filter by, such as {"team": "sales", "year": 2024}.')
+        ] = None,
     ) -> dict[str, Any]:
         """Add a document, or replace the one with its id."""
         report = self.source.ingest([Document(id=id, text=text, title=title, metadata=metadata or {})])

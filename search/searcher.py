@@ -395,6 +395,17 @@ class Searcher:
         with self.using() as index:
             return restored(index, document_id)
 
+    def facets(self) -> dict[str, Any]:
+        """What there is to filter by: see search.query.facets, and `opened` for errors of the collection.
+
+        Of the first 5,000 `documents` (`complete` if those are all) the 100 `fields` that most have, as filters write them, each
+        with its most frequent `values`, and `ranges` of numbers; `left_out` counts fields and values that are not told.
+        """
+        from search.query.facets import facets
+
+        with self.using() as index:
+            return facets(index)
+
     def opened(self) -> "VectorIndex":
         """The collection, opened; CollectionNotFound if there is none, IndexMismatch if it was made for another embedder."""
         return self._parts.opened(self.index)

@@ -4,6 +4,7 @@ import asyncio
 import importlib.metadata
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -42,8 +43,17 @@ async def called(assistant: Assistant, tool: str, **given: Any) -> Any:
 
 async def play(assistant: Assistant) -> None:
     tools = {tool.name: tool for tool in (await assistant.list_tools()).tools}
-    assert sorted(tools) == ["context", "get_document", "ingest", "search"]
-    assert tools["search"].description
+    assert sorted(tools) == ["context", "facets", "get_document", "ingest", "search"]
+    for one in tools.values():
+        assert one.description
+        assert all(field["description"].endswith(".") for field in one.input_schema["properties"].values()), one.name
+    told = await called(assistant, "facets")
+    assert sorted(told["values"]["metadata.kind"]) == ["bird", "cat", "dog"]
+    assert (told["ranges"], told["documents"], told["complete"]) == ({"metadata.legs": [2, 4]}, 3, True)
+    about = tools["search"].input_schema["properties"]["filter"]["description"]
+    for example in re.findall(r"{.*?]}", about):
+        assert "notes" in await called(assistant, "search", query="x", filter=json.loads(example))
+    assert f"{100_000:,} characters" in str(tools["get_document"].description)
     found = await called(assistant, "search", query="What sleeps?", limit=2)
     assert len(found["passages"]) == 2
     assert found["reranking"] == "full"
@@ -182,7 +192,12 @@ def test_as_a_command_on_standard_input_and_output(tmp_path: Path) -> None:
     async def run() -> None:
         given = StdioServerParameters(command=SEARCH, args=["mcp", "--data-dir", str(tmp_path)], env=dict(os.environ))
         async with Assistant(given) as assistant:
-            assert sorted(tool.name for tool in (await assistant.list_tools()).tools) == ["context", "get_document", "search"]
+            assert sorted(tool.name for tool in (await assistant.list_tools()).tools) == [
+                "context",
+                "facets",
+                "get_document",
+                "search",
+            ]
             assert (await called(assistant, "search", query="What sleeps?"))["passages"][0]["document_id"] == "a"
 
     asyncio.run(run())
@@ -327,7 +342,7 @@ def test_a_service_that_retrieves_few_passages(settings: Settings, most: int) ->
         asyncio.run(run(served.url))
 
 
-READERS = {"search", "context", "get_document"}
+READERS = {"search", "context", "get_document", "facets"}
 
 
 def offered(*options: object, **environment: Any) -> tuple[set[str], str]:

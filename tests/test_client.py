@@ -198,6 +198,7 @@ NUMBERS = {"limit": np.int64(2), "depth": np.int32(3), "budget_ms": np.float32(6
 TAKEN: dict[str, Callable[[Any], Any]] = {
     "ingest([])": calling("ingest", [], dry_run=True),
     "delete(ids=[''])": calling("delete", ids=[""]),
+    "facets()": calling("facets"),
     "delete(ids=['', 'dogs'])": calling("delete", ids=["", "dogs"], dry_run=True),
     "search({})": calling("search", "What sleeps?", filter={}),
     **{f"search({name})": calling("search", "What sleeps?", filter=filter_) for name, filter_ in FILTERS.items()},

@@ -19,6 +19,7 @@ from search.passages import passage_of, readable
 _LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=[1-9])")  # of pep-0517, which people call 517
 _LONGEST_GAP = 200  # characters between two passages that a hit tells; there may be a picture in letters
 _ROUNDS = 3  # of asking for more, where points among the closest are no passages
+FIRST_PASSAGES = {"must": [{"key": "number", "match": {"value": 0}}]}  # of each document
 ADOPTED = "adopted-"  # how revisions of documents begin that were copied from another program, and not ingested since
 
 

@@ -21,7 +21,7 @@ from search.embedding.sparse import WordsLike
 from search.errors import IndexMismatch, InvalidQuery, ReindexRefused
 from search.index.collections import CollectionInfo, Collections, as_replaced
 from search.index.contract import CollectionSpec, Payload, VectorIndex, check_spec
-from search.index.points import passages, searchable_text
+from search.index.points import FIRST_PASSAGES, passages, searchable_text
 from search.index.retrying import ONCE, Attempts, PatientIndex
 from search.index.tenants import PartIndex, parts_of
 from search.ingestion.chunking import Chunker
@@ -31,7 +31,7 @@ from search.ingestion.judging import Judged, checked_judged, measurable
 from search.ingestion.lookup import Selection, digest_of
 from search.ingestion.partwise import part_by_part
 from search.ingestion.report import Progress, together
-from search.ingestion.restoring import FIRST_PASSAGES, documents
+from search.ingestion.restoring import documents
 from search.ingestion.run import Ingestion, IngestReport, OnProgress
 from search.query.retrieval import Retriever
 from search.settings import StorageSettings, checked_collection

@@ -11,7 +11,6 @@ from search.ingestion.lookup import Selection, digest_of, of_documents
 from search.ingestion.relay import in_groups
 from search.settings import section_of
 
-FIRST_PASSAGES = {"must": [{"key": "number", "match": {"value": 0}}]}
 _AT_ONCE = 128  # documents
 
 

@@ -351,6 +351,7 @@ def test_clients_and_assistants_say_for_whom(served: Served) -> None:
                 ("get_document", {"document_id": "letters"}),
                 ("ingest", {"id": "new", "text": "x", "metadata": {"customer": "bolt"}}),
                 ("ingest", {"id": "letters", "text": "Acme's letters."}),
+                ("facets", {}),
             ]
             return [str(await assistant.call_tool(name, arguments)) for name, arguments in calls]
 
@@ -362,6 +363,8 @@ def test_clients_and_assistants_say_for_whom(served: Served) -> None:
             assert "merger" in answers[1]
             assert "there is no document" in answers[4]
             assert "this is for the tenant" in answers[5]
+            assert "metadata.kind" in answers[-1]
+            assert "metadata.colour" not in answers[-1]
             served.searcher.of_tenant("acme").delete(ids=["letters"])
     assert whole(served, "bolt") == before
 
