@@ -24,6 +24,10 @@ _HEADINGS = {f"h{level}": "#" * level + " " for level in range(1, 7)}
 _FENCES = ("```", "~~~")
 _DEEPEST = 8  # lists and quotations in each other that are shown as such
 _LAYOUT = "table, h1, h2, h3, h4, h5, h6, pre"  # in a cell: such a table lays out a page
+_BOX = re.compile(
+    r"(?<![\w-])(?:note|notecard|warning|tip|hint|caution|attention|danger|important|admonition|alert|callout)(?![\w-])"
+)
+_DEEPEST_IN_A_BOX = 3  # elements around its heading
 _POWER = re.compile(r"[-+\u2212]?\d+|[a-z]")
 _OPERATORS = {"msup": "^", "mfrac": "/", "msub": "_", "msubsup": "_^"}  # of formulas, between their parts
 _BLANKS = re.compile(r"[ \t\n\r\f]+")
@@ -199,6 +203,8 @@ class _Writer:
         self._quotations = 0  # that are open
         self._quoted = ""  # what the last line began with
         self._marker = ""  # of the next words: a heading's, an item's
+        self._term = 0  # how much was written in front of what a list of definitions defines
+        self._is_below_term = False  # whether nothing was written since
         self._lists: list[int] = []  # of each list that is open, the number of its next item; 0 of those without
         self._cells = 0  # of all tables
 
@@ -230,7 +236,11 @@ class _Writer:
         tag = node.tag or ""
         self._space(tag)
         if tag in _HEADINGS:
-            self._marker = _HEADINGS[tag]
+            self._marker = "" if _is_of_a_box(node) else _HEADINGS[tag]
+        elif tag == "dt":
+            self._term = len(self._out)
+            if not (self._is_below_term or self._lists):
+                self._breaks = 2
         elif tag in {"ul", "ol"}:
             self._lists.append(int(tag == "ol"))
         elif tag == "li" and self._lists:
@@ -253,6 +263,8 @@ class _Writer:
             self._quotations -= 1
         elif tag == "rt":
             self._add(")")
+        elif tag in {"dt", "dl"}:
+            self._is_below_term = tag == "dt" and len(self._out) > self._term
         self._space(tag)
 
     def _space(self, tag: str) -> None:
@@ -267,6 +279,8 @@ class _Writer:
         self._blank |= words.startswith(" ")
         if stripped := words.strip(" "):
             if self._breaks or not self._out:
+                if self._is_below_term:
+                    self._breaks = 1 if stripped.strip("-=") else 2  # or it would make a heading of the term
                 self._begin_line(self._marker or self._indentation(len(self._lists)))
                 if stripped.startswith(_FENCES):  # which would make code of all that comes
                     self._out.append("\\")
@@ -281,7 +295,7 @@ class _Writer:
             self._out.append(f"\n{min(quotes, self._quoted).rstrip()}" * (self._breaks - 1) + "\n")
         self._out.append(quotes + marker)
         self._quoted = quotes
-        self._marker, self._breaks, self._blank = "", 0, False
+        self._marker, self._breaks, self._blank, self._is_below_term = "", 0, False, False
 
     @staticmethod
     def _indentation(lists: int) -> str:
@@ -400,6 +414,18 @@ def _span(cell: "LexborNode", name: str, most: int) -> int:
     """Of how many columns or rows a cell is."""
     span = cell.attributes.get(name) or ""
     return min(int(span[:5]), most) if span.isascii() and span.isdecimal() else 1
+
+
+def _is_of_a_box(heading: "LexborNode") -> bool:
+    """Whether it is of a note or the like, and not of what stands below that."""
+    box = heading.parent if heading.tag != "h1" else None
+    for _ in range(_DEEPEST_IN_A_BOX):
+        if box is None:
+            return False
+        if box.tag == "aside" or box.attributes.get("role") == "note" or _BOX.search(box.attributes.get("class") or ""):
+            return True
+        box = box.parent
+    return False
 
 
 def _instead(node: "LexborNode") -> str:

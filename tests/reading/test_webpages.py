@@ -134,6 +134,19 @@ def test_long_pages_in_xml_take_as_long_as_others(before: str, piece: str, after
         ("<img alt='A duck that holds a paper' src=x><img alt='build passing' src=y>.", "A duck that holds a paper .\n"),
         ("<ruby>漢<rp>(</rp><rt>kan</rt><rp>)</rp></ruby>字", "漢(kan)字\n"),
         ("<h1></h1><ul><li></ul><p>x", "x\n"),
+        (
+            "x<dl><dt>a(b)<dd><p>One.</p><dl><dt>m()<dd>More.<dt>n()<dt>o()<dd>Both.</dl><dt><dd>-<dt>z</dl><p>After.",
+            "x\n\na(b)\nOne.\n\nm()\nMore.\n\nn()\no()\nBoth.\n\n-\n\nz\n\nAfter.\n",
+        ),
+        ("<dl><dt>a<dd>---</dl><ul><li>b<dl><dt>c<dd><p>d</dl></ul>", "a\n\n---\n\n- b\n  c\n  d\n"),
+        (
+            "<h2>A</h2><div class='note big'><div><h3>Note</h3></div><p>b</div><aside><h2>Tip</h2>c</aside>",
+            "## A\n\nNote\n\nb\n\nTip\n\nc\n",
+        ),
+        (
+            "<div role=note><h3>A rule</h3></div><div class=notes><h3>All notes</h3>d</div>",
+            "A rule\n\n### All notes\n\nd\n",
+        ),
         ("", ""),
     ],
 )  # fmt: skip
