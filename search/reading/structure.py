@@ -49,6 +49,7 @@ _STATED = {  # titles that a text names as such
     "text/x-typst": re.compile(r"#set\s+document\([^()]*\btitle:\s*\"([^\"\n]+)\""),
 }
 _LONG = 600  # characters of a definition that has a heading of its own
+_SHORT = 120  # characters that are no passage of their own beside a definition
 _LONGEST_HEAD = 40  # lines
 _DEEPEST = 3  # definitions in each other
 _CONTROL = re.compile(  # what is indented below these is part of a definition, and none itself
@@ -313,8 +314,10 @@ def _of_source(text: str) -> list[Section]:
     result: list[Section] = []
     for headings, parts in _definitions(lines, (), 0):
         blocks = tuple(Block(part[0].start, part[-1].end, is_code=True) for part in parts)
-        before = result.pop().blocks if result and result[-1].headings == headings else ()
-        result.append(Section(headings, (*before, *blocks)))
+        if result and (result[-1].headings == headings or _is_rest(parts)):
+            result[-1] = Section(result[-1].headings, (*result[-1].blocks, *blocks))
+        else:
+            result.append(Section(headings, blocks))
     return result
 
 
@@ -339,16 +342,19 @@ def _definitions(lines: _Part, headings: tuple[str, ...], depth: int) -> Iterato
         if part.lines[-1].end - part.lines[0].start <= _LONG:
             together.append(part.lines)
             continue
-        if together:
-            yield headings, together
+        above, head, body = part.lines[: part.start], part.lines[part.start : part.body], part.lines[part.body :]
+        if above and above[-1].end - above[0].start <= _SHORT:
+            above, head = [], [*above, *head]
+        if above or together:
+            yield headings, [*together, above] if above else together
             together = []
         if part.head is None:
-            yield headings, [part.lines]
+            yield headings, [body]
             continue
         inside = (*headings, part.head.words.rstrip(" {:(["))
-        inner = _definitions(part.lines[part.body :], inside, depth + 1)
-        path, first = next(inner, (inside, []))
-        yield path, [part.lines[: part.body], *first]  # a first line alone says little
+        inner = _definitions(body, inside, depth + 1)
+        path, (first, *others) = next(inner, (inside, [[]]))
+        yield path, [[*head, *first], *others]  # a first line alone says little
         yield from inner
     if together:
         yield headings, together
@@ -359,6 +365,7 @@ class _Definition(NamedTuple):
 
     lines: _Part  # what stands before it, and all of it
     head: _Line | None  # its first line; None where there is none
+    start: int  # which of the lines it begins at, with comments and decorators above its head
     body: int  # which of the lines its body begins at
 
 
@@ -371,12 +378,13 @@ def _taken_apart(part: _Part, depth: int) -> Iterator[_Definition]:
             if _opens(part[number]):
                 body = _end_of_head(part, number)
                 end = _end_of_body(part, body, part[number].indentation)
-                yield _Definition(part[start:end], part[number], body - start)
+                above = takewhile(lambda line: line.words and _is_comment(line), reversed(part[start:number]))
+                yield _Definition(part[start:end], part[number], number - start - len(list(above)), body - start)
                 start = number = end
             else:
                 number += 1
     if start < len(part):
-        yield _Definition(part[start:], None, 0)
+        yield _Definition(part[start:], None, 0, 0)
 
 
 def _end_of_head(part: _Part, head: int) -> int:
@@ -416,8 +424,17 @@ def _parts(lines: _Part) -> Iterator[_Part]:
 
 def _opens(line: _Line) -> bool:
     """Whether a line begins a definition: it has letters, tests and repeats nothing, and the next one is indented more."""
-    is_comment = line.is_quoted or line.words.startswith(("#", "//", "/*", "*", "--", "@", ";", '"""', "'''"))
-    return line.is_followed_by_deeper and has_words(line.words) and not (is_comment or _CONTROL.match(line.words))
+    return line.is_followed_by_deeper and has_words(line.words) and not (_is_comment(line) or _CONTROL.match(line.words))
+
+
+def _is_rest(parts: list[_Part]) -> bool:
+    """Whether lines only end what stands before them, as brackets below a callback do."""
+    return parts[-1][-1].end - parts[0][0].start <= _SHORT and not any(_opens(line) for part in parts for line in part)
+
+
+def _is_comment(line: _Line) -> bool:
+    """Whether a line is one, or a decorator, or in a string."""
+    return line.is_quoted or line.words.startswith(("#", "//", "/*", "*", "--", "@", ";", '"""', "'''"))
 
 
 def _without(blocks: Iterable[Block], hidden: list[tuple[int, int]], text: str) -> Iterator[Block]:

@@ -326,7 +326,7 @@ def unload():
 '''
     (first, (head, *_)), (second, (between, *_)) = divided(text, "text/x-python")
     assert (first, second) == (("def load",), ("def unload()",))
-    assert between == "LIMIT = 3\ndef unload():"
+    assert between.startswith("LIMIT = 3\ndef unload():\n    cargo_0")
     assert head.startswith("@cached\ndef load(\n    goods,\n    number: int = (3),\n) -> Ferry:")
     script = (
         "/**\n * Loads goods.\n */\nexport async function load(goods, {\n" + fill.replace(" = ", ": ") + "}) {\n" + fill + "}\n"
@@ -334,6 +334,25 @@ def unload():
     ((headings, blocks),) = divided(f"{script}\nfunction unload() {{\n  return 2;\n}}\n", "text/x-javascript")[:1]
     assert headings == ("export async function load(goods,",)
     assert blocks[0].startswith("/**")
+
+
+def test_what_stands_around_a_callback_is_not_the_callback_s() -> None:
+    """Statements before it are of what is around it, its first line stays with its body, brackets below it with it."""
+    before = "".join(f"  const cargo{number} = goods[{number}]\n" for number in range(10))
+    inside = "".join(f"    t.equal(cargo{number}, {number})\n" for number in range(40))
+    text = (
+        f"res.load = function (goods, done) {{\n{before}\n  // transfer\n  send(goods, (err) => {{\n{inside}  }})\n  done()\n}}\n"
+    )
+    (outer, statements), (inner, callback) = divided(text, "text/x-javascript")
+    assert outer == ("res.load = function (goods, done)",)
+    assert statements[0].startswith("res.load = function (goods, done) {\n  const cargo0")
+    assert inner == (*outer, "send(goods, (err) =>")
+    assert callback[0].startswith("// transfer\n  send(goods, (err) => {\n    t.equal(cargo0, 0)")
+    assert callback[-1].endswith("done()\n}")
+    short = f"test('load', async t => {{\n  fastify.inject('/', (err) => {{\n{inside}  }})\n  await close()\n}})\n"
+    assert [headings for headings, _ in divided(short, "text/x-javascript")] == [
+        ("test('load', async t =>", "fastify.inject('/', (err) =>")
+    ]
 
 
 def test_quotes_that_nothing_ends_hide_no_definition() -> None:
