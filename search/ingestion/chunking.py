@@ -1,20 +1,22 @@
 """Which passages does a document fall into? As many whole sentences as fit the budget of tokens, with their place in the text.
 
-A passage never reaches over a heading; a code block stays whole where it fits, and is cut between its lines where it does not.
+A passage never reaches over a heading, and ends with no line that announces what comes, if another border is near; a code block
+stays whole where it fits, and is cut between its lines where it does not.
 """
 
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise, zip_longest
+from itertools import accumulate, pairwise, zip_longest
 from typing import NamedTuple
 
 from search.documents import Chunk, Document
 from search.inference.tokens import TextTokenizer
 from search.ingestion.relay import in_groups
-from search.kinds import AS_MARKDOWN
+from search.kinds import AS_MARKDOWN, SOURCE
 from search.passages import has_words, readable
+from search.reading.frontmatter import with_line_feeds
 from search.reading.structure import Block, Pages, Section, hides, is_divided_anew, sections
 
 # After a sentence's end and its white space; after a line break; after a Chinese or Japanese sentence's end and its quotes.
@@ -26,10 +28,14 @@ _NO_END = re.compile(  # a full stop behind the number of a list's item, a singl
 _ABBREVIATED = 12  # characters in front of a sentence's end that tell
 _LINE = re.compile("[\\r\\n]")
 _EMPTY_LINE = re.compile(r"\n[ \t]*\r?\n|\r[ \t]*\r")
+_END = re.compile("[.!?\u2026\u3002\uff01\uff1f\uff61][^\\w\\s]{0,4}\\Z")  # of a sentence
+_ITEM = re.compile(r"(?:[-*+>|\u2022\u2013]|\d{1,3}[.)])\s")  # of a list, or the row of a table
+_OF_A_LINE, _OF_A_SENTENCE, _OF_A_LEAD = 0.1, 0.2, 0.7  # see `_cost`; none of a paragraph
 _TALLIED_AT_ONCE = 512
 _LONGEST_TOKEN = 20  # characters; what has more of them counts as several, so that a passage is bounded by these, too
 _SLICE = 200_000  # characters of a sentence that are tokenized at once
 _WIDEST_GAP = 200  # characters between two sentences that no passage holds, and that a passage reaches over
+_NAME = re.compile(r"\w+")
 _LONGEST_HEADING = 1000  # characters, which every passage below it carries
 _JOINT = " \u203a "  # between a title and the headings below it
 
@@ -38,6 +44,17 @@ class _Sentence(NamedTuple):
     start: int
     end: int
     tokens: int
+
+
+class _Border(NamedTuple):
+    """What stands between a sentence and the one before it."""
+
+    gap: int  # tokens of what is not shown there
+    is_apart: bool  # no passage reaches over it
+    cost: float  # of a passage that begins behind it, see `_cost`
+
+
+_FIRST = _Border(0, is_apart=False, cost=0)
 
 
 class Chunker:
@@ -59,8 +76,10 @@ class Chunker:
         """Whatever the passages depend on besides the document's content; a change of it changes the document's revision."""
         kind = "" if document.media_type == "text/plain" else f"/{document.media_type}"
         cleaned = document.passage != f"{document.title} {document.text}".strip() or hides(document.text, document.media_type)
-        anew = is_divided_anew(document.text, document.media_type)
-        return f"{self._tokens}/{self._overlap}{kind}{'/readable' if cleaned else ''}{'/2' if anew else ''}"
+        anew = "/2" if is_divided_anew(document.text, document.media_type) else ""
+        has_path = bool(kind and document.title)
+        way = "/3" if has_path or len(document.text) > self._tokens // 2 else anew  # of several passages, or with headings
+        return f"{self._tokens}/{self._overlap}{kind}{'/readable' if cleaned else ''}{way}"
 
     def chunk(self, document: Document) -> Iterator[Chunk]:
         """Cut one document; a short one gives one chunk. Offsets count characters of `document.text`."""
@@ -81,13 +100,13 @@ class Chunker:
 
     def _cut(self, document: Document, divided: Sequence[Section], wanted: Callable[[str], bool]) -> Iterator[Chunk]:
         pages = Pages(document.text)
+        plain = with_line_feeds(document.text)
         number = 0
         for section in divided:
             headings = tuple(_clipped(heading) for heading in section.headings)
-            above = headings[1:] if section.headings[:1] == (document.title,) else headings
-            words = readable(_JOINT.join(part for part in (document.title, *above) if part))
+            words = readable(_JOINT.join(part for part in _path(document.title, headings) if part))
             title = self._tokenizer.cut([words], self._tokens // 2)[0]  # a long one takes half of each passage, and ends there
-            for start, end in self._spans(document, section.blocks, self._tokens - title.seen):
+            for start, end in self._spans(document.text, plain, document.media_type, section.blocks, self._tokens - title.seen):
                 if not wanted(document.text[start:end]):
                     continue
                 yield Chunk(
@@ -107,30 +126,44 @@ class Chunker:
                 )
                 number += 1
 
-    def _spans(self, document: Document, blocks: tuple[Block, ...], budget: int) -> Iterator[tuple[int, int]]:
-        """As many passages as it takes, of about the same length: a rest of a few words would be found by its title alone."""
-        text, is_read = document.text, document.media_type not in AS_MARKDOWN  # what a passage reaches over, by models
+    def _spans(self, text: str, plain: str, media_type: str, blocks: tuple[Block, ...], budget: int) -> Iterator[tuple[int, int]]:
+        """As many passages as it takes, of about the same length: a rest of a few words would be found by its title alone.
+
+        None ends with a line that announces the next one, where another end is near. `plain` is the text with line feeds.
+        """
         sentences = list(self._sentences(text, blocks, budget))
-        total = sum(sentence.tokens for sentence in sentences)
+        borders = [_FIRST, *(self._border(plain, media_type, *pair) for pair in pairwise(sentences))]
+        filled = list(accumulate((border.gap + one.tokens for border, one in zip(borders, sentences, strict=False)), initial=0))
         overlap = min(self._overlap, budget // 2)
-        passages = max(1, -(-(total - overlap) // (budget - overlap)))
-        length = (total + (passages - 1) * overlap) / passages
-        packed: list[_Sentence] = []
-        tokens = 0
-        for sentence in sentences:
-            hidden = (packed[-1].end, sentence.start) if packed else (0, 0)
-            gap = self._weights(text, [hidden])[0] if text[slice(*hidden)].strip() else 0
-            apart = gap > 0 and (hidden[1] - hidden[0] > _WIDEST_GAP or (is_read and bool(_EMPTY_LINE.search(text, *hidden))))
-            is_long = passages > 1 and tokens + gap + sentence.tokens / 2 > length
-            if packed and (apart or is_long or tokens + gap + sentence.tokens > budget):
-                yield packed[0].start, packed[-1].end
-                passages -= 1
-                packed = [] if gap else self._tail(text, packed, budget - sentence.tokens)
-                tokens, gap = sum(one.tokens for one in packed), 0
-            packed.append(sentence)
-            tokens += gap + sentence.tokens
-        if packed:
+        passages, length = _shares(sum(sentence.tokens for sentence in sentences), budget, overlap)
+        tail: list[_Sentence] = []
+        start = 0
+        while start < len(sentences):
+            empty = filled[start] + borders[start].gap - sum(one.tokens for one in tail)
+            last = start + 1  # where it is full, or may not go on
+            while last < len(sentences) and not borders[last].is_apart and filled[last + 1] - empty <= budget:
+                last += 1
+            half = (filled[end] + borders[end].gap + sentences[end].tokens / 2 - empty for end in range(start + 1, last))
+            usual = next((end for end, tokens in enumerate(half, start + 1) if passages > 1 and tokens > length), last)
+            end = usual
+            if usual < len(sentences) and borders[usual].cost == _OF_A_LEAD:
+                ends = [usual, *range(start + 1, min(last + 1, len(sentences)))]
+                end = min(ends, key=lambda one: borders[one].cost + abs(filled[one] - empty - length) / length)
+            packed = [*tail, *sentences[start:end]]
             yield packed[0].start, packed[-1].end
+            passages, start = passages - 1, end
+            if end < len(sentences):
+                tail = [] if borders[end].gap else self._tail(text, packed, budget - sentences[end].tokens)
+            if end != usual:
+                left = filled[-1] - filled[end] - borders[end].gap + sum(one.tokens for one in tail)
+                passages, length = _shares(left, budget, overlap)
+
+    def _border(self, text: str, media_type: str, before: _Sentence, after: _Sentence) -> _Border:
+        hidden, is_read = (before.end, after.start), media_type not in AS_MARKDOWN  # what a passage reaches over, by models
+        gap = self._weights(text, [hidden])[0] if text[slice(*hidden)].strip() else 0
+        is_long = hidden[1] - hidden[0] > _WIDEST_GAP
+        is_apart = gap > 0 and (is_long or (is_read and bool(_EMPTY_LINE.search(text, *hidden))))
+        return _Border(gap, is_apart, 0 if is_apart else _cost(text, before, after, is_source=media_type in SOURCE))
 
     def _tail(self, text: str, packed: list[_Sentence], room: int) -> list[_Sentence]:
         """The last sentences that fit the overlap and leave room for the next one; not all, or that passage would hold this one."""
@@ -204,6 +237,37 @@ class Chunker:
         return [max(tally.tokens, -(-(end - start) // _LONGEST_TOKEN)) for (start, end), tally in zip(spans, tallies, strict=True)]
 
 
+def _shares(tokens: int, budget: int, overlap: int) -> tuple[int, float]:
+    """How many passages so many tokens take, and how long each is where all are of one length."""
+    passages = max(1, -(-(tokens - overlap) // (budget - overlap)))
+    return passages, (tokens + (passages - 1) * overlap) / passages
+
+
+def _cost(text: str, before: _Sentence, after: _Sentence, *, is_source: bool) -> float:
+    """How bad it is to end a passage between two sentences: by which part of its length it may be longer or shorter instead."""
+    between = text[before.end : after.start]
+    if not _LINE.search(between):
+        return _OF_A_SENTENCE
+    if _leads(text, before, after, is_source=is_source):
+        return _OF_A_LEAD
+    return 0 if _EMPTY_LINE.search(between) else _OF_A_LINE
+
+
+def _leads(text: str, before: _Sentence, after: _Sentence, *, is_source: bool) -> bool:
+    """Whether a line announces what is below it: by a colon, by an indentation, or as the first one of a paragraph."""
+    if _END.search(text, max(before.start, before.end - _ABBREVIATED), before.end):
+        return False
+    start = text.rfind("\n", 0, before.end) + 1
+    line = text[start : before.end]
+    indentation = len(line) - len(line.lstrip())
+    deeper = after.start - text.rfind("\n", 0, after.start) - 1 - indentation
+    if deeper or line.endswith((":", "\uff1a")):
+        return deeper >= 0
+    if is_source or before.start != start + indentation or _ITEM.match(line, indentation):
+        return False
+    return not text[text.rfind("\n", 0, max(start - 1, 0)) + 1 : start].strip()
+
+
 def _slices(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """A span in parts that are tokenized in little memory, between words where there are any."""
     while end - start > _SLICE:
@@ -221,6 +285,14 @@ def _is_no_end(text: str, border: re.Match[str]) -> bool:
         return False
     start = max(text.rfind("\n", 0, at) + 1, at - _ABBREVIATED)
     return _NO_END.search(text[start:at]) is not None
+
+
+def _path(title: str, headings: tuple[str, ...]) -> tuple[str, ...]:
+    """A title and the headings below it; where one of the title and the highest begins with the other, the longer one alone."""
+    named, highest = (" ".join(_NAME.findall(part.casefold())) + " " for part in (title, *headings[:1], "")[:2])
+    if not headings or highest.startswith(named):
+        return headings or (title,)
+    return (title, *headings[named.startswith(highest) :])
 
 
 def _clipped(heading: str) -> str:
