@@ -420,7 +420,7 @@ def _is_of_a_box(heading: "LexborNode") -> bool:
     """Whether it is of a note or the like, and not of what stands below that."""
     box = heading.parent if heading.tag != "h1" else None
     for _ in range(_DEEPEST_IN_A_BOX):
-        if box is None:
+        if box is None or box.tag in {"article", "main", "body"}:
             return False
         if box.tag == "aside" or box.attributes.get("role") == "note" or _BOX.search(box.attributes.get("class") or ""):
             return True

@@ -144,8 +144,8 @@ def test_long_pages_in_xml_take_as_long_as_others(before: str, piece: str, after
             "## A\n\nNote\n\nb\n\nTip\n\nc\n",
         ),
         (
-            "<div role=note><h3>A rule</h3></div><div class=notes><h3>All notes</h3>d</div>",
-            "A rule\n\n### All notes\n\nd\n",
+            "<div role=note><h3>A</h3></div><div class=notes><h3>B</h3>c</div><article class=note><h3>D</h3>e</article>",
+            "A\n\n### B\n\nc\n\n### D\n\ne\n",
         ),
         ("", ""),
     ],
