@@ -343,6 +343,8 @@ def _media_type(file: SourceFile) -> str:
             beginning = stream.read(kinds.BEGINNING)
     except OSError:
         return by_name or kinds.PLAIN  # whose rejection says why it cannot be read
+    if file.within and kinds.is_link(beginning):
+        return ""
     return kinds.media_type(file.path, beginning) or ("" if file.within else kinds.PLAIN)
 
 

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from search import kinds
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
-from search.reading import mail, notebooks, office, pdf, webpages
+from search.reading import mail, manuals, notebooks, office, pdf, webpages
 from search.reading.files import LONGEST, SourceFile, read_at_most
 from search.reading.packages import without_pictures
 from search.reading.passwords import ENCRYPTED, needs_password
@@ -31,6 +31,7 @@ _READERS: Mapping[str, Callable[[bytes], tuple[str, str, Mapping[str, Any]]]] = 
     kinds.PDF: pdf.read,
     kinds.MAIL: mail.read,
     kinds.NOTEBOOK: notebooks.read,
+    kinds.ROFF: manuals.read,
 }
 
 
