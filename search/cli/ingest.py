@@ -72,7 +72,7 @@ Kind = Annotated[
         "--as", help="What all files are, whatever their names say: text, markdown, html, python, .docx …", show_default=False
     ),
 ]
-Archives = Annotated[bool, typer.Option("--archives", help="Read zip, tar, gz, bz2 and xz files like folders.")]
+Archives = Annotated[bool, typer.Option("--archives", help="Read zip and tar archives like folders, and so compressed files.")]
 Encoding = Annotated[str | None, typer.Option(help="Of text and CSV files.", show_default="detected")]
 Url = Annotated[str | None, typer.Option(help="Of a running search serve, which owns the data folder.", show_default=False)]
 Key = Annotated[
@@ -292,9 +292,15 @@ def _note_findings(done: "IngestReport", *, dry_run: bool) -> None:
         new, there = done.doubled_ids[0]
         verbs = ("would stand", "would stand") if dry_run else ("stands", "stand")
         others = f"{counted(done.doubled, f'document {verbs[0]}', f'documents {verbs[1]}')} there twice"
+        is_compressed = f"{new}/".startswith(f"{there}/") or there.startswith(f"{new}/")
+        why, way = (
+            ("what is compressed has another id with --archives", "ingest it either way")
+            if is_compressed
+            else ("an id begins with the folder that is named", "name the same folder")
+        )
         note(
-            f"{others}, since an id begins with the folder that is named: {listed([new])} is also {listed([there])}; "
-            "remove one of them (search delete), and name the same folder each time"
+            f"{others}, since {why}: {listed([new])} is also {listed([there])}; "
+            f"remove one of them (search delete), and {way} each time"
         )
     if done.kept:
         verb = "would not be" if dry_run else "was not" if done.kept == 1 else "were not"

@@ -23,7 +23,7 @@ from search.errors import InvalidDocument, InvalidQuery
 from search.reading import lines, records, tables, text
 from search.reading.archives import Most, unpacked
 from search.reading.child import Limits, Reader
-from search.reading.files import ARCHIVES, Listing, SourceFile
+from search.reading.files import ARCHIVES, Listing, SourceFile, is_compressed
 from search.reading.named import Named
 
 STDIN = "-"
@@ -80,8 +80,9 @@ class Reading:
             prefix: goes before all ids, such as "two/": folders of the same name give the same ones otherwise, and so do tables
                 whose rows are numbered.
             kind: of all files, whatever their names say: text, markdown, html, a language such as python, or a suffix.
-            archives: whether zip and tar archives, and files compressed by gzip, bzip2 or xz, are read as folders: unpacked into
-                a temporary one, which goes when this does. Archives in archives are not.
+            archives: whether zip and tar archives are read as folders: unpacked into a temporary one, which goes when this does.
+                Archives in archives are not. Files compressed by gzip, bzip2, xz or zstd are read in any case, and are folders of
+                one file with archives.
             limits: what reading one file of those that are read in a child process may take.
 
         Raises:
@@ -107,7 +108,7 @@ class Reading:
             for path in map(fspath, several)
         ]
         packed = [archive for source in self._sources if source for archive in source.archives]
-        self._sources += self._unpacked(packed, options) if packed else []
+        self._sources += self._unpacked(packed, options, alone=not archives) if packed else []
         listings = [source for source in self._sources if source]
         self.left_out = [str(file) for source in listings for file in source.left_out]
         self.outside = [str(file) for source in listings for file in source.outside]
@@ -152,15 +153,16 @@ class Reading:
                 extents += (Extent(file.name, _size(file), self._count(file, reader)) for file in source.files)
         return extents
 
-    def _unpacked(self, archives: Iterable[SourceFile], options: Mapping[str, Any]) -> list[Listing]:
-        """What is in some archives, each in a folder that goes with this reading."""
+    def _unpacked(self, archives: Iterable[SourceFile], options: Mapping[str, Any], *, alone: bool) -> list[Listing]:
+        """What is in some archives, or compressed files, each in a folder that goes with this reading."""
         folder = Path(tempfile.mkdtemp(prefix="search-"))
         weakref.finalize(self, _remove, folder, os.getpid())
         with Reader(self._limits) as reader:
-            return [
-                unpacked(archive, folder / str(number), reader, _OF_MANY, options, Most())
+            listings = [
+                unpacked(archive, folder / str(number), reader, _OF_MANY, options, Most(), alone=alone)
                 for number, archive in enumerate(archives)
             ]
+        return [Listing.together(listings)] if alone else listings
 
     def _documents(self, files: Iterable[SourceFile], reader: Reader) -> Iterator[Document | Rejection]:
         """Read files of one document each. Pages are with the reader while texts in front of them are read."""
@@ -222,6 +224,8 @@ class Reading:
                 yield item.reject("a rejected file; ingest it by itself, or all that this file names with --again")
             elif _of_many(item):
                 yield item.reject("a file of many documents; ingest it by itself")
+            elif is_compressed(item.path):
+                yield item.reject("a compressed file; ingest it by itself")
             elif _suffix(item) in ARCHIVES:
                 yield item.reject("an archive; ingest it with --archives, or unpack it")
             else:

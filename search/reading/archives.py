@@ -6,6 +6,7 @@ Nothing is written outside a new folder, whatever names say, and an archive that
 import base64
 import bz2
 import gzip
+import io
 import lzma
 import os
 import shutil
@@ -24,7 +25,8 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple, Self
 
 from search.documents import Rejection, counted
 from search.errors import InvalidDocument
-from search.reading.files import Listing, SourceFile
+from search.reading.files import AN_ARCHIVE, Listing, SourceFile
+from search.system.extras import how_to_install
 
 if TYPE_CHECKING:
     from search.reading.child import Reader
@@ -36,7 +38,35 @@ _LOOKED_EVERY = 1000  # files and folders made, after which the disk is looked a
 _ENCRYPTED = 1  # a bit of a zip entry's flags
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, OSError, EOFError)
 _NO_HEADER = (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError, tarfile.EmptyHeaderError)  # type: ignore[attr-defined]
-_COMPRESSED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}  # by how they begin
+
+
+class _Left(io.RawIOBase):
+    """A stream that stays open when this is closed."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        content = self._stream.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+
+def _zstandard(stream: BinaryIO) -> Any:
+    import pyarrow as pa  # Python has none before 3.14
+
+    return pa.CompressedInputStream(_Left(stream), "zstd")
+
+
+_COMPRESSED: dict[bytes, Any] = {  # by how they begin
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ": lzma.open,
+    b"\x28\xb5\x2f\xfd": _zstandard,
+}
 
 
 class Most(NamedTuple):
@@ -56,24 +86,38 @@ class Member(NamedTuple):
 
 
 def unpacked(
-    archive: SourceFile, folder: Path, reader: "Reader", tables: Sequence[str], options: Mapping[str, Any], most: Most
+    archive: SourceFile,
+    folder: Path,
+    reader: "Reader",
+    tables: Sequence[str],
+    options: Mapping[str, Any],
+    most: Most,
+    *,
+    alone: bool = False,
 ) -> Listing:
     """Unpack an archive, or one file that is compressed, into a new folder, and list what is in it under the archive's name.
 
-    See `Listing.of` for tables and options. Files that cannot be unpacked are refused; so is the whole archive, if it is damaged or
-    holds too much.
+    See `Listing.of` for tables, options, and a compressed file that is read by itself, under its own name. Files that cannot be
+    unpacked are refused; so is the whole archive, if it is damaged or holds too much.
     """
     folder.mkdir()
     try:
         with archive.open() as stream:
-            rejections, links = _unpack(reader.contents(stream, archive), archive, folder, tables, most)
+            rejections, links = _unpack(reader.contents(stream, archive, alone=alone), archive, folder, tables, most)
     except (InvalidDocument, OSError) as error:
         reason = str(error) if isinstance(error, InvalidDocument) else f"cannot be unpacked: {error.strerror}"
-        return Listing.refusing(archive.reject_many(reason))
+        is_document = alone and not archive.path.stem.lower().endswith(tuple(tables))
+        return Listing.refusing((archive.reject if is_document else archive.reject_many)(reason))
+    is_named = alone and not archive.within  # such a file is read whatever is in it
+    start = folder / archive.path.stem if is_named else folder
     try:
-        listing = Listing.of(str(folder), tables, archive=archive, **options)
+        listing = Listing.of(str(start), tables, archive=archive, alone=alone, **options)
     except InvalidDocument as error:  # there is nothing to read in it
-        listing = Listing.refusing(archive.reject(str(error).removeprefix(f"{folder} ")))
+        if alone and not is_named:
+            return replace(Listing.refusing(), left_out=[archive.path])
+        listing = Listing.refusing(archive.reject(str(error).removeprefix(f"{start} ")))
+    if alone:
+        return listing
     return replace(
         listing,
         left_out=[archive.path / path.relative_to(folder) for path in listing.left_out],
@@ -178,13 +222,13 @@ class _Writer:
 # What follows runs in the child.
 
 
-def contents(stream: BinaryIO, file: SourceFile) -> Iterator[tuple[str, Any]]:
+def contents(stream: BinaryIO, file: SourceFile, *, alone: bool = False) -> Iterator[tuple[str, Any]]:
     """What is in a zip or tar archive, or in a compressed file: each `Member`, and behind it its content in pieces of base64.
 
     Of symbolic links there are the names; folders and devices are passed over.
 
     Raises:
-        InvalidDocument: it is damaged, or no archive.
+        InvalidDocument: it is damaged, no archive, or one though it is to be a file by itself.
     """
     try:
         beginning = stream.read(tarfile.BLOCKSIZE)
@@ -193,6 +237,8 @@ def contents(stream: BinaryIO, file: SourceFile) -> Iterator[tuple[str, Any]]:
         if opened is not None:
             with opened(stream) as plain:
                 is_tar = _is_tar(plain.read(tarfile.BLOCKSIZE))
+            if is_tar and alone:
+                raise InvalidDocument(AN_ARCHIVE)
             stream.seek(0)
             with opened(stream) as plain:
                 if is_tar:
@@ -200,13 +246,17 @@ def contents(stream: BinaryIO, file: SourceFile) -> Iterator[tuple[str, Any]]:
                 else:
                     yield "member", Member(file.path.stem, os.fstat(stream.fileno()).st_mtime)
                     yield from _pieces(plain)
+        elif alone:
+            raise InvalidDocument("damaged, or not compressed as its name says; rename it, or leave it out")
         elif not _is_tar(beginning) and zipfile.is_zipfile(stream):  # which a tar may end with
             yield from _of_zip(stream)
         else:
             stream.seek(0)
             yield from _of_tar(stream)
+    except ModuleNotFoundError as error:
+        raise InvalidDocument(how_to_install(error)) from error
     except _DAMAGED as error:
-        raise InvalidDocument(f"damaged, or no archive: {error}") from error
+        raise InvalidDocument(f"damaged{'' if alone else ', or no archive'}: {error}") from error
 
 
 def _is_tar(beginning: bytes) -> bool:

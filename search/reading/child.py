@@ -112,13 +112,13 @@ class Reader:
         ((_, number),) = self._ask("count", stream, file, fields)
         return int(number)
 
-    def contents(self, stream: BinaryIO, file: SourceFile) -> Iterator[tuple[str, Any]]:
+    def contents(self, stream: BinaryIO, file: SourceFile, *, alone: bool = False) -> Iterator[tuple[str, Any]]:
         """What is in an archive; see `archives.contents`.
 
         Raises:
             InvalidDocument: it cannot be unpacked, or not within the limits.
         """
-        yield from self._ask("contents", stream, file)
+        yield from self._ask("content" if alone else "contents", stream, file)
 
     def _hand_over(self, pages: Iterable["_Page"]) -> None:
         """Open and send those that the present child has not got, in order."""
@@ -457,8 +457,8 @@ def _answers(request: Mapping[str, Any], stream: BinaryIO, file: SourceFile) -> 
                 yield _plain(item)
                 _allow(request["seconds"])
             yield "named", named.to_dict()
-        case "contents":
-            yield from archives.contents(stream, file)
+        case "contents" | "content":
+            yield from archives.contents(stream, file, alone=request["what"] == "content")
         case _:
             yield "count", tables.count(stream, file, request["fields"])
 

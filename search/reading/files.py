@@ -7,7 +7,7 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from errno import EFBIG, ENAMETOOLONG, EXDEV
 from functools import lru_cache
 from glob import has_magic
@@ -21,10 +21,11 @@ from search.reading.patterns import IgnoreRules, glob
 from search.system import files as regular
 from search.system.posix import check_posix
 
-UNPACKED = frozenset((".zip", ".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz"))
-ARCHIVES = UNPACKED | {".zst", ".7z", ".rar"}
+_COMPRESSED = frozenset((".gz", ".bz2", ".xz", ".zst"))
+UNPACKED = _COMPRESSED | {".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tzst"}
+ARCHIVES = UNPACKED | {".7z", ".rar"}
 _OF_FOLDERS = "reading folders and patterns"
-_AN_ARCHIVE = "an archive; unpack it, or read what is in it with --archives"
+AN_ARCHIVE = "an archive; unpack it, or read what is in it with --archives"
 IGNORE_FILES = (".gitignore", ".searchignore")
 LONGEST = 64_000_000  # bytes; longer lines and files are skipped unread, so that memory stays bounded
 _LARGEST_PACKED = 4_000_000_000  # bytes, of a document whose pictures are not read
@@ -48,7 +49,9 @@ class SourceFile:
     within: Path | None = None  # the folder, without links in its path, that a link may not lead out of
     folder: str = ""  # a hash of the one that the name begins with
     media_type: str = ""  # of what is in it, if that is one document, or many mails; empty if its name has to say so
-    archive: "SourceFile | None" = None  # that it was unpacked from
+    archive: "SourceFile | None" = (
+        None  # that it was unpacked from; the compressed file, of the same name, if it was read by itself
+    )
     root: Path | None = None  # the folder that the name begins with, without links in its path …
     prefix: str = ""  # … and what goes before that
 
@@ -70,13 +73,21 @@ class SourceFile:
 
     def inside(self) -> str:
         """Where something of the file with an id of its own was read: the folder's hash, and the file's behind a slash."""
-        path = self.archive.path / self.name if self.archive else self.path.resolve()
+        name = f"{self.name}/{self.path.name}" if self.archive and self.archive.name == self.name else self.name
+        path = self.archive.path / name if self.archive else self.path.resolve()
         return f"{self.folder}/{_hash_of(path)}" if self.folder else ""
 
     def places(self) -> list[tuple[str, str]]:
-        """Names that it would go by if another folder of its path were named, or it by itself, each with that folder's hash."""
+        """Names that it would go by if another folder of its path were named, or it by itself, each with that folder's hash.
+
+        What is compressed has one as a file of an archive, and one by itself.
+        """
         if self.archive:
-            return [(f"{name}{self.name.removeprefix(self.archive.name)}", folder) for name, folder in self.archive.places()]
+            rest = self.name.removeprefix(self.archive.name)
+            inside = f"/{self.path.name}"
+            rests = ["", inside] if is_compressed(self.archive.path) and rest in {"", inside} else [rest]
+            archives = [(self.archive.name, self.folder), *self.archive.places()]
+            return [(name + one, folder) for name, folder in archives for one in rests if name + one != self.name]
         if self.root is None:
             return []
         path = self.root / self.name.removeprefix(_begun(self.root, self.prefix))
@@ -194,12 +205,17 @@ class Listing:
     outside: list[Path]  # links to what is not in the folder
     refused: list[Rejection]  # what cannot be listed, archives, and documents of formats that cannot be read
     notes: list[str]  # lines of ignore files that mean nothing, and archives with links
-    archives: list[SourceFile]  # that are to be unpacked
+    archives: list[SourceFile]  # that are to be unpacked, and compressed files
 
     @classmethod
     def refusing(cls, *rejections: Rejection) -> "Listing":
         """A listing without a file."""
         return cls([], [], [], list(rejections), [], [])
+
+    @classmethod
+    def together(cls, listings: Sequence["Listing"]) -> "Listing":
+        """What some paths stand for, one after the other."""
+        return cls(**{one.name: [item for listing in listings for item in getattr(listing, one.name)] for one in fields(cls)})
 
     @classmethod
     def of(
@@ -213,6 +229,7 @@ class Listing:
         media_type: str = "",
         archives: bool = False,
         archive: SourceFile | None = None,
+        alone: bool = False,
     ) -> "Listing":
         """List a file, a folder with everything below it, or what a pattern matches, in order. A prefix goes before their names.
 
@@ -225,8 +242,9 @@ class Listing:
             ignore_files: whether ignore files have a say.
             prefix: of all names.
             media_type: of all files, whatever their names say; those without a text are left out of folders all the same.
-            archives: whether archives are to be unpacked.
-            archive: that the folder was unpacked from; names begin with its name.
+            archives: whether archives are to be unpacked; files that are compressed are in any case.
+            archive: that the folder was unpacked from; names begin with its name, or are that, if it was a file by itself.
+            alone: whether it was.
 
         Raises:
             InvalidDocument: the path is empty, does not exist, is an archive, or nothing in it can be read; or a pattern of
@@ -251,11 +269,13 @@ class Listing:
         folder, place = (archive.folder, f"{archive.name}/") if archive else (_hash_of(above), _begun(above, prefix))
         about: dict[str, Any] = {"archive": archive} if archive else {"root": above, "prefix": prefix}
         wanted = [
-            SourceFile(file, place + file.relative_to(root).as_posix(), within, folder, **about)
+            SourceFile(
+                file, archive.name if archive and alone else place + file.relative_to(root).as_posix(), within, folder, **about
+            )
             for file, is_wanted in paths
             if is_wanted and file not in apart
         ]
-        unpacked = [file for file in wanted if archives and file.path.suffix.lower() in UNPACKED]
+        unpacked = [file for file in wanted if not archive and _is_unpacked(file.path, archives=archives)]
         apart.update(file.path for file in unpacked)
         others = [file for file in wanted if file.path not in apart]
         files, refused = _readable(others, tables) if not media_type else (_of_kind(others, media_type), [])
@@ -266,6 +286,15 @@ class Listing:
         known = {file.path for file in [*files, *(file for file, _ in refused)]} | apart
         left_out = [file for file, _ in paths if file not in known]
         return cls(files, left_out, outside, [*walk.refused, *(one.reject(why) for one, why in refused)], walk.notes, unpacked)
+
+
+def is_compressed(path: Path) -> bool:
+    """Whether a file is another one that is compressed, by its name; an archive of several is none."""
+    return path.suffix.lower() in _COMPRESSED and Path(path.stem).suffix.lower() != ".tar"
+
+
+def _is_unpacked(path: Path, *, archives: bool) -> bool:
+    return is_compressed(path) or (archives and path.suffix.lower() in UNPACKED)
 
 
 def _begun(folder: Path, prefix: str) -> str:
@@ -301,7 +330,7 @@ def _readable(files: Sequence[SourceFile], tables: Sequence[str]) -> tuple[list[
         if file.within is not None and kinds.is_of_machines(file.path):
             continue
         if suffix in ARCHIVES:
-            refused.append((file, _AN_ARCHIVE if suffix in UNPACKED and not file.archive else "an archive; unpack it"))
+            refused.append((file, AN_ARCHIVE if suffix in UNPACKED and not file.archive else "an archive; unpack it"))
         elif why := kinds.unreadable(file.path):
             refused.append((file, why))
         elif suffix in tables:

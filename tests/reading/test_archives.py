@@ -15,8 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
-from commands import as_json
+from commands import as_json, search
 
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
@@ -107,18 +108,101 @@ def test_an_archive_is_read_like_a_folder(make: Callable[[Path], Path], tmp_path
     assert not list(temporary.iterdir())
 
 
-@pytest.mark.parametrize(("suffix", "compress"), [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)])
-def test_a_file_that_is_compressed_is_one_in_a_folder(suffix: str, compress: Callable[[bytes], bytes], tmp_path: Path) -> None:
-    (tmp_path / f"rows.jsonl{suffix}").write_bytes(
-        compress(b'{"id": "1", "text": "One."}\n' * 1 + b'{"id": "2", "text": "Two."}\n')
-    )
-    (tmp_path / f"notes.md{suffix}").write_bytes(compress(b"# Notes\n\nShort."))
-    name = tmp_path.name
-    assert documents(reading(tmp_path, exclude=["temporary"])) == {
-        "1": "One.",
-        "2": "Two.",
-        f"{name}/notes.md{suffix}/notes.md": "# Notes\n\nShort.",
+def zstd(content: bytes) -> bytes:
+    return bytes(pa.compress(content, "zstd", asbytes=True))
+
+
+COMPRESSIONS = [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress), (".zst", zstd)]
+
+
+@pytest.mark.parametrize(("suffix", "compress"), COMPRESSIONS)
+def test_a_file_that_is_compressed_is_read_by_its_own_name(
+    suffix: str, compress: Callable[[bytes], bytes], tmp_path: Path, temporary: Path
+) -> None:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    contents = {
+        "rows.jsonl": b'{"id": "1", "text": "One."}\n{"id": "2", "text": "Two."}\n',
+        "old.csv": b"text\nThree.\n",
+        "notes.md": b"# Notes\n\nShort.",
+        "cat.1": b".TH CAT 1\n.SH NAME\ncat",
+        "x.log": b"Started.",
+        "x.png": b"\x89PNG\0",
+        "y.min.js": b"x",
+        "link.1": b".so man1/cat.1\n",
     }
+    for name, content in contents.items():
+        (folder / f"{name}{suffix}").write_bytes(compress(content))
+    os.utime(folder / f"notes.md{suffix}", (WRITTEN, WRITTEN))
+    items = Reading(folder)
+    found = {item.id: item for item in items if isinstance(item, Document)}
+    assert {name.replace(suffix, ""): (item.title, item.text) for name, item in found.items()} == {
+        "1": ("", "One."),
+        "2": ("", "Two."),
+        "notes/old.csv#1": ("", "Three."),
+        "notes/notes.md": ("Notes", "# Notes\n\nShort."),
+        "notes/cat.1": ("cat(1)", "## NAME\n\ncat\n"),
+        "notes/x.log": ("x", "Started."),
+    }
+    notes = found[f"notes/notes.md{suffix}"]
+    assert (notes.metadata, notes.modified) == ({"path": f"notes/notes.md{suffix}"}, WRITTEN)
+    assert reasons(items) == []
+    assert [Path(name).name for name in items.left_out] == [f"{name}{suffix}" for name in ("link.1", "x.png", "y.min.js")]
+    assert items.count() == len(items.extents() or ()) + 1 == len(found)
+    (alone,) = Reading(folder / f"y.min.js{suffix}")
+    assert isinstance(alone, Document)
+    assert (alone.id, alone.text) == (f"notes/y.min.js{suffix}", "x")
+    with_archives = documents(reading(folder))
+    assert {name for name in with_archives if "notes.md" in name} == {f"notes/notes.md{suffix}/notes.md"}
+    del items
+    gc.collect()
+    assert not list(temporary.iterdir())
+
+
+def test_documents_of_compressed_files_that_stand_there_by_another_id_are_told(tmp_path: Path) -> None:
+    (tmp_path / "cats.txt.gz").write_bytes(gzip.compress(b"Cats sleep."))
+    (tmp_path / "rows.jsonl.gz").write_bytes(gzip.compress(b'{"id": "1", "text": "Dogs bark."}\n'))
+    options = (tmp_path, "--exclude", "temporary", "--exclude", "data", "--data-dir", tmp_path / "data")
+    assert as_json("ingest", *options, "--archives")["added"] == 2
+    old, new = (f"{tmp_path.name}/cats.txt.gz{inside}" for inside in ("/cats.txt", ""))
+    told = f"since what is compressed has another id with --archives: {new} is also {old}; remove one of them (search delete)"
+    result = search("ingest", *options)
+    assert told in result.stderr
+    report = as_json("ingest", *options, "--sync", "--max-delete", "100%")
+    assert (report["added"], report["unchanged"], report["removed"]) == (0, 2, 1)
+
+
+@pytest.mark.parametrize("name", ["a.tar.gz", "a.gz", "a.md.gz"])
+def test_an_archive_that_is_called_otherwise_is_refused_by_what_it_is(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    tarred(folder / name, FILES, "w:gz")
+    assert reasons(Reading(folder)) == [f"notes/{name}: an archive; unpack it, or read what is in it with --archives"]
+    assert len(documents(reading(folder))) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (gzip.compress(b"Text." * 9)[:-9], "damaged: Compressed file ended before the end-of-stream marker was reached"),
+        (zstd(b"Text." * 9)[:-3], "damaged: Truncated compressed stream"),
+        (b"Text.", "damaged, or not compressed as its name says; rename it, or leave it out"),
+        (b"", "damaged, or not compressed as its name says; rename it, or leave it out"),
+        (gzip.compress(bytes(2000)), "holds more than 5,000 bytes, or than the disk has room for; unpack it elsewhere"),
+    ],
+    ids=["cut", "cut zstd", "text", "empty", "large"],
+)
+def test_a_compressed_file_that_cannot_be_read_is_one_rejection(
+    content: bytes, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.reading.Most", lambda: archives.Most(bytes=5000))
+    monkeypatch.setattr("search.reading.archives._BLOCK", 4000)
+    for name in ("a.md.gz", "a.jsonl.gz"):
+        (tmp_path / name).write_bytes(content)
+        (found,) = Reading(tmp_path / name)
+        assert isinstance(found, Rejection)
+        assert reason in str(found)
+        assert found.document_id == (f"{tmp_path.name}/{name}" if name == "a.md.gz" else None)
 
 
 def test_without_being_asked_archives_are_refused_with_the_way_out(tmp_path: Path) -> None:
