@@ -120,12 +120,15 @@ class Mdoc(Setting):
     def call(self, name: str, rest: str) -> None:
         """A macro with what it calls."""
         if name in self._blocks:
-            self._blocks[name](split(rest))
+            self._blocks[name](split(rest.replace("\t", " Ta ") if self._is_of_columns() else rest))
         elif name in Setting.names:
             super().call(name, rest)
         else:
             self._set([(name, False), *split(rest)])
             self._end_line()
+
+    def _is_of_columns(self) -> bool:
+        return bool(self._lists) and self._lists[-1].kind == "-column"
 
     def written(self) -> str:
         """The page as Markdown, with what nothing ends."""
@@ -180,7 +183,7 @@ class Mdoc(Setting):
             return
         around = self._lists[-1]
         around.number += 1
-        if around.kind == "-column":
+        if self._is_of_columns():
             self._begin_row(tokens)
             return
         self.writer.paragraph()
@@ -203,10 +206,7 @@ class Mdoc(Setting):
         self._lists[-1].rows.append([])
         self.writer.begin_apart()
         self._is_cell = True
-        if any("\t" in words for words, _ in tokens):
-            self.text(_all(tokens))
-        else:
-            self._set(tokens)
+        self._set(tokens)
 
     def _cell(self, given: Sequence[Token]) -> None:
         if self._is_cell:

@@ -17,7 +17,7 @@ _REMARK = re.compile(r"\\[\"#].*", re.DOTALL)
 _JOINED = re.compile(r"(?<!\\)(?:\\\\)*\\\Z")  # the end of a line that goes on in the next one
 _NAMED = r"(?:\((?P<two>..)|\[(?P<long>[^\]\n]{0,200})\]|(?P<one>.))"
 _INTERPOLATED = re.compile(
-    rf"\\(?:(?P<kind>[*n$])(?P<sign>[+-]?){_NAMED}|(?P<comment>[\"#]).*|w(?P<quote>[^\w\s]).{{0,200}}?(?P=quote)|.)", re.DOTALL
+    rf"\\(?:(?P<kind>[*$]|n(?P<sign>[+-]?)){_NAMED}|(?P<comment>[\"#]).*|w(?P<quote>[^\w\s]).{{0,200}}?(?P=quote)|.)", re.DOTALL
 )
 _BRACE = re.compile(r"\\([{}\"]|.)", re.DOTALL)
 _ARGUMENT = re.compile(r" *(?:\"((?:[^\"]|\"\")*+)\"?|((?:\\.|[^ \\]|\\\Z)++))", re.DOTALL)
@@ -109,8 +109,10 @@ class Roff:
         self._aliases = dict[str, str]()
         self._translated = dict[int, str]()
         self._untaken = list[bool]()  # of each condition with an `el` that may come, whether that counts
+        self._control = "."  # what lines begin with that are no text
         self._left = _STEPS * size + _FEWEST_STEPS
         self._requests: dict[str, Callable[[str], None]] = {
+            "cc": self._begin_control,
             "nr": self._number,
             "rm": self._remove,
             "rn": self._rename,
@@ -174,6 +176,10 @@ class Roff:
                 frame.at += 1
             line = "".join([*parts, line])
         self._take(len(line) + 1)
+        if self._control != ".":
+            return (
+                f".{line[1:]}" if line.startswith(self._control) else line.replace(".", "\\&.", 1) if line.startswith(".") else line
+            )
         return line
 
     def _take(self, size: int) -> None:
@@ -213,6 +219,9 @@ class Roff:
                 self._line(rest if name == "nop" else f".{rest}", depth + 1)
         elif name in self._requests:
             self._requests[name](rest)
+
+    def _begin_control(self, rest: str) -> None:
+        self._control = rest[:1] or "."
 
     def _number(self, rest: str) -> None:
         name, value, *_ = [*rest.split(), "", ""]
@@ -268,7 +277,7 @@ class Roff:
     def _kept(self, found: re.Match[str]) -> str:
         if found[0] == "\\\\":
             return "\\"
-        return "" if found["comment"] else self._value(found, 0) if found["kind"] in {"*", "n"} else found[0]
+        return "" if found["comment"] else self._value(found, 0) if (found["kind"] or "$") != "$" else found[0]
 
     def _expanded(self, line: str, depth: int) -> str:
         return _INTERPOLATED.sub(lambda found: self._value(found, depth), line)
@@ -281,7 +290,7 @@ class Roff:
         if not found["kind"]:
             return found[0]
         name, *rest = (found["two"] or found["long"] or found["one"] or "").split(" ")
-        if found["kind"] == "n":
+        if found["kind"].startswith("n"):
             return str(self._register(name, found["sign"]))
         value = self._argument(name) if found["kind"] == "$" else self._string(name, rest)
         self._take(len(value))

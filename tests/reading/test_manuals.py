@@ -55,7 +55,7 @@ MDOC = ".Dd May 1, 2024\n.Dt CAT 1\n.Os\n.Sh NAME\n.Nm cat\n.Nd sleeps\n.Sh OPTI
             "# not a heading\n.br\n--- \n.br\n<!-- shown -->\n.PP\n猫は\n眠る。 The\ncat",
             "\\# not a heading\n\\---\n\\<!-- shown -->\n\n猫は眠る。 The cat",
         ),
-        (".EQ\nx sub 1\n.EN\n.PS\nbox\n.PE\n.tm gone\n.Xx gone\n.nh\nLast.", "x sub 1 Last."),
+        (".EQ\nx sub 1\n.EN\n.PS\nbox\n.PE\n.tm gone\n.Xx gone\n.ds - _\n.cc |\n.a\n|cc\nLast\\*-1.", "x sub 1 .a Last_1."),
     ],
 )
 def test_a_page_of_man_is_read_as_it_is_shown(page: str, text: str) -> None:
@@ -76,7 +76,7 @@ def test_a_page_of_man_is_read_as_it_is_shown(page: str, text: str) -> None:
         (".Nm\n.Op Fl ab Ar file ...\n.Ar\n.Pq see Xr dog 1 , Xr fox 5 .", "cat [-ab file ...] file ... (see dog(1), fox(5))."),
         (".Bl -bullet\n.It\nOne\n.Dq two ,\n.El\n.Bl -enum\n.It\nA\n.It\nB\n.El", "- One “two”,\n\n1. A\n\n2. B"),
         (
-            ".Bl -column a b\n.It Sy Key Ta Sy What\n.It a\tIs\n.Em one\n.El\nB.",
+            ".Bl -column a b\n.It Sy Key\tSy What\n.It a Ta Is\n.Em one\n.El\nB.",
             "| Key | What |\n| --- | --- |\n| a | Is one |\n\nB.",
         ),
         (
