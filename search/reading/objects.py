@@ -1,12 +1,14 @@
-"""Which documents does a file of JSON hold? One for each object of an array, or the file as one."""
+"""Which documents does a file of JSON hold? One for each object of an array or each row of a table, or the file as one."""
 
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from typing import Any, BinaryIO
+from dataclasses import replace
+from typing import Any, BinaryIO, NamedTuple
 
 from search.documents import Document, Rejection, without_repeats
 from search.errors import InvalidDocument
@@ -21,10 +23,16 @@ _COMMENT = re.compile(rf"{_STRING}|//[^\r\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _LAST_COMMA = re.compile(rf"{_STRING}|,(?=\s*[\]}}])", re.DOTALL)
 _VISIBLE = re.compile(r"[^\r\n]")  # lines stay as they are counted
 _BLOCK = 1_000_000  # characters
+_SEVERAL = 2  # records, columns
+_NO_CHANCE = 8  # values of lists that are of one length
+_ALIKE = 0.75  # of all names in records those that most of these have
 
 
 def read_objects(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], named: Named) -> Iterator[Item]:
-    """The objects of an array, or of the one array that an object holds; else the file is one document.
+    """The objects of an array, or of the one array that an object holds, or the rows of a table; else the file is one document.
+
+    Objects of the same fields that stand in an object are records, too, and their names there are ids and titles. Strings beside
+    objects are left out, which the first document remarks.
 
     `named` takes note of which fields there are.
 
@@ -34,35 +42,42 @@ def read_objects(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], 
     if _is_lines(stream):
         yield from (item for item in lines.jsonl(stream, file.name, fields, file.folder, named) if not isinstance(item, SourceFile))
         return
-    value = _parsed(stream)
-    wrapper, objects = _objects(value, fields)
+    held = _held(_parsed(stream), fields)
     types = Types()
-    for one in objects or [value]:
+    for one in held.objects or [held.about]:
         if isinstance(one, dict):
             named.see(one)
             with suppress(RecursionError):  # which is said of that object
                 types.see(one, without=AS_IT_IS)
-    for number, one in enumerate(objects, 1):
-        yield _of_object(one, number, file, fields, types.of_text)
-    if wrapper is not None and (item := _of_file(wrapper, stream, file, fields, needed=not objects)):
-        yield item
+    strings = held.strings
+    for number, one in enumerate(held.objects, 1):
+        if not isinstance(one, str):
+            item = _of_object(one, number, held.name(number), file, fields, types.of_text)
+            if strings and isinstance(item, Document):
+                item, strings = replace(item, remarks={**item.remarks, "strings_left_out": strings}), 0
+            yield item
+    if held.about is not None and (whole := _of_file(held.about, stream, file, fields, needed=not held.objects)):
+        yield whole
 
 
 def count(stream: BinaryIO, fields: Mapping[str, str]) -> int:
     """How many documents there may be."""
     if _is_lines(stream):
         return lines.count(stream)
-    wrapper, objects = _objects(_parsed(stream), fields)
-    return len(objects) + (not objects or any(strings_of(wrapper)))
+    held = _held(_parsed(stream), fields)
+    return len(held.objects) - held.strings + (not held.objects or any(strings_of(held.about)))
 
 
-def _of_object(value: Any, number: int, file: SourceFile, fields: Mapping[str, str], of_text: AbstractSet[Path]) -> Item:
+def _of_object(
+    value: Any, number: int, called: str, file: SourceFile, fields: Mapping[str, str], of_text: AbstractSet[Path]
+) -> Item:
     name, reason = None, f"not an object but {type(value).__name__}"
     if isinstance(value, dict):
         name = id_of(value)
         try:
-            key, origin = key_of(file.name, number), f"{file.name}:{number}"
-            return document_of(value, fields, key, of_text, origin=origin, folder=file.folder)
+            key, origin = key_of(file.name, called or number), f"{file.name}:{number}"
+            document = document_of(value, fields, key, of_text, origin=origin, folder=file.folder)
+            return document if document.title or any(map(str.isdecimal, called)) else replace(document, title=called)
         except InvalidDocument as error:
             reason = str(error)
     content = {"line": json.dumps(value, ensure_ascii=False), **reading_of(fields, of_text)}
@@ -92,15 +107,81 @@ def _has_text(value: Mapping[str, Any], fields: Mapping[str, str]) -> bool:
     return len(absent) < named or (not named and isinstance(value.get("text"), str))
 
 
-def _objects(value: Any, fields: Mapping[str, str]) -> tuple[Any, list[Any]]:
-    """What of a value is a document for the file, and what is one for each object."""
-    if isinstance(value, list) and any(isinstance(one, dict) for one in value):
-        return None, value
-    if isinstance(value, dict) and not _has_text(value, fields):
-        arrays = [name for name, inner in value.items() if isinstance(inner, list) and any(isinstance(one, dict) for one in inner)]
-        if len(arrays) == 1:
-            return {name: inner for name, inner in value.items() if name != arrays[0]}, value[arrays[0]]
-    return value, []
+class _Held(NamedTuple):
+    """What a value of JSON holds."""
+
+    about: Any  # what is a document for the file; None for nothing
+    objects: Sequence[Any] = ()  # what is one for each object, in its order
+    names: Sequence[str] = ()  # of the objects, where they have some
+
+    @property
+    def strings(self) -> int:
+        """How many strings stand among the objects, as comments do."""
+        return sum(isinstance(one, str) for one in self.objects)
+
+    def name(self, number: int) -> str:
+        """The name of the object of this number, "" where it has none."""
+        return self.names[number - 1] if self.names else ""
+
+
+def _held(value: Any, fields: Mapping[str, str]) -> _Held:
+    if isinstance(value, list):
+        kinds = Counter(map(type, value))
+        return _Held(None, value) if kinds[dict] >= max(1, kinds[str]) else _Held(value)
+    if not isinstance(value, dict):
+        return _Held(value)
+    if rows := _rows(value):
+        return _Held(None, rows)
+    if _has_text(value, fields):
+        return _Held(value)
+    if _are_records(value):
+        return _Held(None, [*value.values()], [*value])
+    arrays = [name for name, inner in value.items() if isinstance(inner, list) and any(isinstance(one, dict) for one in inner)]
+    if len(arrays) == 1:
+        return _Held({name: inner for name, inner in value.items() if name != arrays[0]}, value[arrays[0]])
+    return _Held(value)
+
+
+def _rows(value: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a table that is written by its columns, lists of one length or objects of numbered values; else none."""
+    if value.keys() >= {"columns", "data"} and value.keys() <= {"columns", "data", "index"}:  # as pandas splits it
+        names, rows = value["columns"], value["data"]
+        if isinstance(rows, list) and isinstance(names, list) and all(isinstance(name, str) for name in names):
+            fit = all(isinstance(row, list) and len(row) == len(names) for row in rows)
+            labels = [{"index": one} if isinstance(one, str) else {} for one in value.get("index") or [None] * len(rows)]
+            return (
+                [{**label, **dict(zip(names, row, strict=True))} for label, row in zip(labels, rows, strict=False)] if fit else []
+            )
+    columns = [*value.values()]
+    if len(columns) < _SEVERAL:
+        return []
+    if all(isinstance(column, list) for column in columns):
+        return [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)] if _are_columns(columns) else []
+    if all(isinstance(column, dict) and column for column in columns) and not any(map(str.isdecimal, value)):
+        numbers = columns[0].keys()
+        if all(column.keys() == numbers for column in columns) and all(map(str.isdecimal, numbers)):
+            return [{name: column[number] for name, column in value.items()} for number in numbers]
+    return []
+
+
+def _are_columns(lists: Sequence[Sequence[Any]]) -> bool:
+    """Whether lists are of one length, and hardly by chance: most of them hold texts, and one objects, or they are long."""
+    length = len(lists[0])
+    if length < _SEVERAL or any(len(one) != length for one in lists):
+        return False
+    of_objects = sum(any(isinstance(inner, dict) for inner in one) for one in lists)
+    of_texts = sum(any(isinstance(inner, str) for inner in one) for one in lists)
+    return of_texts >= max(of_objects, 1) and bool(of_objects or length >= _NO_CHANCE)
+
+
+def _are_records(value: Mapping[str, Any]) -> bool:
+    """Whether the values of an object are objects of the same fields with a text each, as by their ids."""
+    objects = [*value.values()]
+    if len(objects) < _SEVERAL or not all(isinstance(one, dict) for one in objects):
+        return False
+    names = Counter(name for one in objects for name in one)
+    shared = sum(times for times in names.values() if times > len(objects) / 2)
+    return shared >= _ALIKE * names.total() and all(any(isinstance(inner, str) for inner in one.values()) for one in objects)
 
 
 def _is_lines(stream: BinaryIO) -> bool:

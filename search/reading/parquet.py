@@ -1,6 +1,8 @@
 """What stands in a table of Parquet?"""
 
+import re
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from typing import Any, BinaryIO
 
 from search.documents import without_repeats
@@ -12,6 +14,7 @@ from search.reading.rows import Malformed, Row, Table, distinct, plain
 
 _SCANNED = 1000  # rows whose numbers are looked at at a time
 _ROWS = 16  # read at a time: texts may be long
+_INDEX = re.compile(r"__index_level_\d+__")  # how pandas calls the numbers of its rows
 
 
 def read_parquet(stream: BinaryIO) -> Table:
@@ -32,6 +35,7 @@ def read_parquet(stream: BinaryIO) -> Table:
         found = other_than("", stream.read(BEGINNING))
         raise InvalidDocument(f"cannot be read as Parquet{f': {found}' if found else f' behind row 0: {error}'}") from error
     names = list(distinct(dict(enumerate(schema.names))).values())
+    of_pandas = {one.name for one in schema if _INDEX.fullmatch(one.name) and pa.types.is_integer(one.type)}
     kinds = [kind.value_type if pa.types.is_dictionary(kind) else kind for kind in schema.types]
     texts = [name for name, kind in zip(names, kinds, strict=True) if pa.types.is_string(kind) or pa.types.is_large_string(kind)]
     nested = [(name, kind) for name, kind in zip(names, schema.types, strict=True) if pa.types.is_nested(kind)]
@@ -40,7 +44,8 @@ def read_parquet(stream: BinaryIO) -> Table:
     def to_json(name: str, value: Any) -> Any:
         return as_text({name: value}, of_text)[name] if of_text else value
 
-    return Table(names, texts, _parquet_rows(stream, names, nested), to_json, whole=False)
+    kept = [name for name in names if name not in of_pandas]
+    return Table(kept, texts, _parquet_rows(stream, names, nested, of_pandas), to_json, whole=False)
 
 
 def _beyond_64_bits(stream: BinaryIO, names: list[str]) -> set[Names]:
@@ -71,8 +76,8 @@ def _is_unsigned(kind: Any) -> bool:
     return str(kind) == "uint64" or any(_is_unsigned(kind.field(at).type) for at in range(kind.num_fields))
 
 
-def _parquet_rows(stream: BinaryIO, names: list[str], nested: list[tuple[str, Any]]) -> Iterator[Row]:
-    """Rows of columns of these names. Nested ones are given with their types of Arrow."""
+def _parquet_rows(stream: BinaryIO, names: list[str], nested: list[tuple[str, Any]], without: AbstractSet[str]) -> Iterator[Row]:
+    """Rows of columns of these names, but some of these. Nested ones are given with their types of Arrow."""
     import pyarrow as pa
     import pyarrow.parquet
 
@@ -84,7 +89,8 @@ def _parquet_rows(stream: BinaryIO, names: list[str], nested: list[tuple[str, An
                 for at in range(batch.num_rows):
                     number += 1
                     try:
-                        row = {name: column[at].as_py() for name, column in zip(names, columns, strict=True)}
+                        cells = zip(names, columns, strict=True)
+                        row = {name: column[at].as_py() for name, column in cells if name not in without}
                         row |= {name: _with_objects(row[name], kind) for name, kind in nested}
                         yield Row(number, number, row)
                     except MemoryError:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from search.documents import Document, is_time, listed
 from search.errors import InvalidDocument
 from search.reading.columns import Path, as_text
+from search.reading.fragments import without_html
 from search.reading.text import without_pictures
 
 FIELDS = ("id", "text", "title")
@@ -17,6 +18,7 @@ TITLES = ("title", "name", "heading", "headline", "subject")  # … those of tit
 IDS = ("id", "_id")  # … and of ids
 AS_IT_IS = frozenset(("metadata", "media_type", "modified"))  # what is of the type that it is given, whatever that is of others
 _DOCUMENT = {"id", "text", "title", "metadata", "media_type", "modified"}  # what an object of JSON may say of a document itself
+_SHORTEST_VECTOR = 64  # numbers
 _JOINTS = {"id": "/", "text": "\n\n", "title": ", "}  # between several columns
 
 
@@ -48,8 +50,8 @@ def checked(fields: Any) -> Mapping[str, str]:
     return fields
 
 
-def key_of(source: str, number: int, sheet: str = "") -> str:
-    """The id of a record that has none: its file, its sheet if there are several, and its number, as in "notes/books.csv#12"."""
+def key_of(source: str, number: int | str, sheet: str = "") -> str:
+    """The id of a record that has none: its file, its sheet if there are several, and its number or name, as in "books.csv#12"."""
     return f"{source}#{sheet}!{number}" if sheet else f"{source}#{number}"
 
 
@@ -102,6 +104,7 @@ def values_of(record: Mapping[str, Any], parts: Roles, texts: Iterable[str], key
     values: dict[str, Any] = {}
     for field in FIELDS:
         pieces = [_text(field, value_at(record, path), kind, ".".join(path)) for path in getattr(parts, field)]
+        pieces = pieces if field == "id" else [without_html(piece) for piece in pieces]
         values[field] = _JOINTS[field].join(piece for piece in pieces if piece.strip()) if len(pieces) > 1 else "".join(pieces)
     if not parts.id:
         values["id"] = key
@@ -111,7 +114,7 @@ def values_of(record: Mapping[str, Any], parts: Roles, texts: Iterable[str], key
         used |= {(name,) for name in lines}
         inside = _without({name: value for name, value in record.items() if name != "metadata" and _is_nested(value)}, used)
         nested = strings_of(inside) if lines or values["title"] else ()
-        values["text"] = "\n".join([*(f"{name}: {without_pictures(value)}" for name, value in lines.items()), *nested])
+        values["text"] = "\n".join([*(f"{name}: {_said(value)}" for name, value in lines.items()), *nested])
     if not (parts.by_name or values["text"].strip()):
         values["text"], values["title"] = values["title"], ""
     used = {path for path in used if not any(path[: len(one)] == one[: len(path)] for one in parts.kept)}
@@ -173,8 +176,9 @@ def _document_of(
         if twice := sorted(metadata.keys() & values["metadata"].keys()):
             raise InvalidDocument(f"{listed(twice)} stands in the object and under its metadata, too; name it once")
         values["metadata"] = {**metadata, **values["metadata"]}
-    values["metadata"] = storable(values["metadata"])
-    return Document(**values, **about, **(more if not parts.id else {**more, "folder": ""}))
+    values["metadata"], vectors = without_vectors(storable(values["metadata"]), parts)
+    values["metadata"] = {**vectors, **values["metadata"]}
+    return Document(**values, remarks=vectors, **about, **(more if not parts.id else {**more, "folder": ""}))
 
 
 def reading_of(fields: Mapping[str, str], of_text: AbstractSet[Path]) -> dict[str, Any]:
@@ -182,12 +186,17 @@ def reading_of(fields: Mapping[str, str], of_text: AbstractSet[Path]) -> dict[st
     return ({"fields": dict(fields)} if fields else {}) | ({"of_text": sorted(map(list, of_text))} if of_text else {})
 
 
+def _said(value: str) -> str:
+    """What a string says to people."""
+    return without_html(without_pictures(value))
+
+
 def strings_of(value: Any, *names: str) -> Iterator[str]:
-    """All strings in plain data but pictures, as "name: value" lines; those in objects inside have paths as names."""
+    """All strings in plain data but pictures and tags, as "name: value" lines; those in objects inside have paths as names."""
     match value:
         case str():
             if value.strip():
-                words = without_pictures(value)
+                words = _said(value)
                 yield f"{'.'.join(names)}: {words}" if names else words
         case Mapping():
             for name, inner in value.items():
@@ -208,6 +217,23 @@ def without_strings(value: Any) -> Any:
             return [rest for inner in value if (rest := without_strings(inner)) is not None] or None
         case _:
             return value
+
+
+def without_vectors(metadata: Mapping[str, Any], parts: Roles) -> tuple[dict[str, Any], dict[str, int]]:
+    """Metadata without vectors that nobody named, as models make them; and the remark that counts them."""
+    named = {path[0] for path in parts.kept}
+    rest = {name: value for name, value in metadata.items() if name in named or not _is_vector(value)}
+    left_out = len(metadata) - len(rest)
+    return rest, {"vectors_left_out": left_out} if left_out else {}
+
+
+def _is_vector(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) >= _SHORTEST_VECTOR
+        and all(type(one) in {int, float} for one in value)
+        and any(type(one) is float for one in value)
+    )
 
 
 def storable(value: Any) -> Any:

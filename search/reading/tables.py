@@ -11,7 +11,7 @@ from search.reading import objects, sheets, text
 from search.reading.files import Item, SourceFile
 from search.reading.named import Named
 from search.reading.parquet import read_parquet
-from search.reading.records import FIELDS, Roles, key_of, missing, roles, values_of
+from search.reading.records import FIELDS, Roles, key_of, missing, roles, values_of, without_vectors
 from search.reading.rows import Malformed, Row, Table, plain
 from search.reading.separated import read_separated, separated_rows
 from search.reading.unread import unread
@@ -182,6 +182,8 @@ def _document(
     given = {name: _without_bytes(value) for name, value in values["metadata"].items()}
     if left_out := sum(map(_bytes_in, values["metadata"].values())):
         remarks = {**remarks, "bytes_left_out": left_out}
+    given, vectors = without_vectors(given, parts)
+    remarks = {**remarks, **vectors}
     rest = {name: table.to_json(name, value) for name, value in given.items() if value is not None and value != ""}
     if not (parts.by_name or parts.text or values["text"].strip()):  # a row of numbers among texts, such as a sum
         values["text"] = "\n".join(f"{name}: {value}" for name, value in rest.items())

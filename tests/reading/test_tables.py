@@ -18,6 +18,7 @@ from sheets import xlsx
 from search.documents import Document, Rejection
 from search.reading import Reading, tables
 from search.reading.child import Limits
+from search.reading.fragments import without_html
 from search.reading.records import TEXTS, TITLES
 
 pytestmark = pytest.mark.usefixtures("reader_kept")
@@ -791,6 +792,94 @@ def test_any_other_json_is_one_document(tmp_path: Path) -> None:
     assert taken(write(tmp_path, {"title": "T", "text": "x", "n": [{"a": 1}]})) == [Document(name, "x", "T", {"n": [{"a": 1}]})]
     assert "there is no text in it" in rejected(write(tmp_path, {"n": 5}))[0]
     assert read(write(tmp_path, [])) == [] or "there is no text" in rejected(tmp_path / "a.json")[0]
+
+
+ROWS: dict[str, tuple[Any, list[tuple[str, str, str]]]] = {  # id behind the file's name, title, text
+    "by their ids": ({"0": {"q": "Who?", "n": 1}, "1": {"q": "What?", "n": 2}}, [("#0", "", "q: Who?"), ("#1", "", "q: What?")]),
+    "by names": (
+        {"TCP": {"of": "x", "in": "y"}, "UDP": {"of": "z", "in": "v"}},
+        [("#TCP", "TCP", "of: x\nin: y"), ("#UDP", "UDP", "of: z\nin: v")],
+    ),
+    "of other fields": ({"a": {"b": "x", "c": "y"}, "d": {"c": "z", "e": "v"}}, [("", "a", "a.b: x\na.c: y\nd.c: z\nd.e: v")]),
+    "of numbers": ({"a": {"n": 1, "s": "x"}, "b": {"n": 2}}, [("", "a", "a.s: x")]),
+    "columns with objects": (
+        {"q": ["x", "y"], "a": [{"t": "v"}, {"t": "w"}]},
+        [("#1", "", "q: x\na.t: v"), ("#2", "", "q: y\na.t: w")],
+    ),
+    "long columns": (
+        {"t": list("abcdefgh"), "n": [*range(8)]},
+        [(f"#{at}", "", f"t: {one}") for at, one in enumerate("abcdefgh", 1)],
+    ),
+    "two lists of one length": ({"a": ["x", "y"], "b": ["v", "w"]}, [("", "a", "a: x\na: y\nb: v\nb: w")]),
+    "lists of objects": ({"a": [{"t": "x"}] * 2, "b": [{"t": "y"}] * 2}, [("", "a", "a.t: x\na.t: x\nb.t: y\nb.t: y")]),
+    "columns by numbers": ({"q": {"0": "x", "1": "y"}, "n": {"0": 1, "1": 2}}, [("#1", "", "q: x"), ("#2", "", "q: y")]),
+    "split": (
+        {"columns": ["q", "n"], "index": ["i", 5], "data": [["x", 1], ["y", 2]]},
+        [("#1", "", "index: i\nq: x"), ("#2", "", "q: y")],
+    ),
+    "strings beside objects": (["// of a", {"q": "x"}, {"q": "y"}], [("#2", "", "q: x"), ("#3", "", "q: y")]),
+    "objects beside strings": (["x", "y", {"q": "z"}], [("", "a", "x\ny\nq: z")]),
+}
+
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_tables_that_are_written_as_objects(kind: str, tmp_path: Path) -> None:
+    value, expected = ROWS[kind]
+    file = write(tmp_path, value)
+    documents = taken(file)
+    name = f"{tmp_path.name}/a.json"
+    assert [(one.id.removeprefix(name), one.title, one.text) for one in documents] == expected
+    assert Reading([str(file)]).count() == len(documents)
+    said = {"strings_left_out": 1} if kind == "strings beside objects" else {}
+    assert (documents[0].remarks, documents[0].metadata.get("strings_left_out")) == (said, None)
+
+
+MARKED = (
+    "<p>Gore-Tex&nbsp;membrane</p><!-- <p>no</p> --><ul><li>Free <b>returns</b> &amp; more</li></ul><script>if (a<b) c()</script>"
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (MARKED, "Gore-Tex membrane\n\n- Free returns & more"),
+        ("Light.<br>Dry &amp; warm", "Light.\nDry & warm"),
+        ("One.\n\nTwo <a href='x'>more</a> &#8217;s", "One.\n\nTwo more \u2019s"),
+        *(
+            (plain, plain)
+            for plain in ("Close a <p> by </p>?", "List<String> &amp; a <T>", "Tom &amp; Jerry", "<item>x</item>", "a < b > c")
+        ),
+    ],
+)
+def test_html_in_a_cell_is_read_as_such(value: str, text: str, tmp_path: Path) -> None:
+    (of_csv,) = taken(csv(tmp_path, 'name,description\nBoots,"' + value.replace('"', '""') + '"\n'))
+    of_lines, nested = taken(
+        csv(tmp_path, "\n".join(json.dumps(one) for one in ({"body": value}, {"in": {"side": value}})), "a.jsonl")
+    )
+    assert (of_csv.text, of_lines.text, nested.text) == (text, text, f"in.side: {text}")
+    own = {"id": "1", "text": value}
+    assert taken(write(tmp_path, [own]))[0].text == value  # a document as it is
+
+
+@pytest.mark.parametrize("part", ["<", "<p ", "<a", "<script>", "<!--", "&", " ", "\n \n"])
+@pytest.mark.timeout(20)
+def test_tags_are_looked_for_once(part: str) -> None:
+    assert isinstance(without_html("<p>" + part * (1_000_000 // len(part)) + "&amp;>"), str)
+
+
+def test_vectors_are_left_out_and_told(tmp_path: Path) -> None:
+    vector, short, numbers = [0.5, 1] * 32, [0.5] * 63, [*range(64)]
+    row = {"body": "x", "vector": vector, "short": short, "numbers": numbers}
+    table = {**{name: [value] for name, value in row.items()}, "__index_level_0__": [7], "__index_level_1__": ["of text"]}
+    pq.write_table(pa.table(table), tmp_path / "a.parquet")
+    kept = {"vectors_left_out": 1, "short": short, "numbers": numbers}
+    (of_lines,) = taken(csv(tmp_path, json.dumps(row), "a.jsonl"))
+    (of_parquet,) = taken(tmp_path / "a.parquet")
+    assert (of_lines.metadata, of_parquet.metadata) == (kept, kept | {"__index_level_1__": "of text"})
+    assert of_lines.remarks == of_parquet.remarks == {"vectors_left_out": 1}
+    for file in ("a.jsonl", "a.parquet"):
+        named = taken(tmp_path / file, fields={"metadata": "vector"})[0]
+        assert (named.metadata["vector"], dict(named.remarks)) == (vector, {})
 
 
 def test_paths_into_objects(tmp_path: Path) -> None:

@@ -1,0 +1,63 @@
+"""What does HTML say that stands in a cell of a table or a string of JSON, as shops, help desks and blogs export their texts?
+
+Such a value is a piece of a page in a few tags. Pages are read by `webpages`.
+"""
+
+import html
+import re
+
+_LINE, _APART = "\n", "\n\n"
+_BREAKS = {  # what an opening or closing tag stands for
+    **dict.fromkeys(("br", "div", "tr", "ul", "ol", "dl", "dd", "dt", "section", "table", "figcaption"), _LINE),
+    **dict.fromkeys(("p", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "pre", "hr"), _APART),
+    **dict.fromkeys(("td", "th"), " "),
+    "li": "",
+    **dict.fromkeys(
+        ("a", "abbr", "b", "big", "center", "cite", "code", "em", "figure", "font", "i", "img", "mark", "s", "small", "span"), ""
+    ),
+    **dict.fromkeys(("strong", "sub", "sup", "tbody", "thead", "u"), ""),
+}
+_UNSEEN = ("script", "style")
+_KNOWN = {*_BREAKS, *_UNSEEN}
+_TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*+)(?:\s[^<>]*+)?/?>|<!--|-->")
+_ENTITY = re.compile(r"&(?:[a-zA-Z]{2,8}|#\d{2,6}|#x[\da-fA-F]{2,5});")
+_EMPTY = re.compile(r"\n{3,}")
+
+
+def without_html(value: str) -> str:
+    """A value as it is meant, if it is HTML: with tags from its beginning to its end, or with tags and entities; else as it is."""
+    return _text_of(value) if _is_html(value) else value
+
+
+def _is_html(value: str) -> bool:
+    if "<" not in value or ">" not in value:
+        return False
+    first = next((tag for tag in _TAG.finditer(value) if tag[2] and tag[2].lower() in _KNOWN), None)
+    if first is None:
+        return False
+    is_whole = not value[: first.start()].strip() and value.rstrip().endswith(">")
+    return is_whole or _ENTITY.search(value) is not None
+
+
+def _text_of(value: str) -> str:
+    """The words, in lines; tags that HTML has not are words."""
+    parts: list[str] = []
+    at, until = 0, ""  # what ends that which nobody sees
+    for tag in _TAG.finditer(value):
+        closes, name = bool(tag[1]), (tag[2] or tag[0]).lower()
+        if until:
+            until = "" if name == until and (closes or name == "-->") else until
+        elif name in _KNOWN or name == "<!--":
+            parts += [html.unescape(value[at : tag.start()]), _break(name, closes=closes)]
+            until = "-->" if name == "<!--" else name if name in _UNSEEN and not closes else ""
+        else:
+            continue
+        at = tag.end()
+    rest = "" if until else html.unescape(value[at:])
+    text = "".join([*parts, rest]).replace("\xa0", " ")
+    return _EMPTY.sub(_APART, "\n".join(map(str.rstrip, text.split("\n")))).strip()
+
+
+def _break(name: str, *, closes: bool) -> str:
+    """What stands in place of a tag."""
+    return "\n- " if name == "li" and not closes else _BREAKS.get(name, "")
