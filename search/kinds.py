@@ -127,7 +127,8 @@ _UNREADABLE = {  # why, by the end of a name
     ".key": "a presentation of Keynote, or a key; export a presentation as .pptx",
     ".numbers": "a spreadsheet of Numbers; export it as .xlsx",
 }
-_NOTHING_TO_READ = (".svg", ".map", ".lock", ".min.js", ".min.css", "-lock.json", "-lock.yaml")  # texts, but no person's
+_OF_MACHINES = ("-lock.json", "-lock.yaml", "py.typed")
+_NOTHING_TO_READ = (".svg", ".map", ".lock", ".min.js", ".min.css", *_OF_MACHINES)  # texts, but no person's
 BEGINNING = 4096  # bytes that say what is in a file
 _CONTROL = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f\x7f]")
 _MOST_CONTROLS = 0.02  # of the bytes of a text

@@ -25,6 +25,7 @@ from search.cli.options import (
     text_of,
     usage,
 )
+from search.cli.output import note_rejections
 from search.cli.paths import path
 from search.cli.progress import ProgressReport, graph_of
 from search.documents import counted, listed
@@ -329,8 +330,7 @@ def adopt(
         done = searcher.adopt(
             name, dry_run=dry_run, on_progress=lambda progress: report.update(progress.documents), on_wait=note_wait
         )
-    for rejection in done.ingest.rejections:
-        note(f"rejected {rejection}")
+    note_rejections(done.ingest.rejections)
     if done.left_out:
         points = counted(done.left_out, "point holds no text or no vector, and is", "points hold no text or no vector, and are")
         note(f"{points} left out (such as {', '.join(done.examples)})")
@@ -398,8 +398,7 @@ def push(
             on_wait=note_wait,
         )
     ingest = done.ingest
-    for rejection in ingest.rejections:
-        note(f"rejected {rejection}")
+    note_rejections(ingest.rejections)
     note_damage(ingest.damaged, ingest.foreign, "was not copied", "were not copied")
     note_removed_repeats(ingest.repeated)
     _note_what_stays(done)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from search.cli.options import AsJson, Collection, DataDir, Tenant, WrongUsage, confirm, load_settings, note_wait, print_json, usage
-from search.cli.output import clip
+from search.cli.output import clip, noting_rejections
 from search.cli.paths import path
 from search.cli.progress import ProgressReport, graph_of
 from search.documents import counted
@@ -18,7 +18,7 @@ from search.errors import InvalidQuery
 from search.searcher import Searcher, open_search
 from search.settings import EdgeSettings, Settings
 from search.system.files import check_writable, writing
-from search.system.terminal import note, show
+from search.system.terminal import show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -213,11 +213,11 @@ def _compared(settings: Settings, paths: list[Path]) -> "Iterator[tuple[Searcher
             update={"index": EdgeSettings(), "data_dir": Path(folder), "collection": "files", "tenant_field": None, "tenant": None}
         )
         with open_search(own) as searcher:
-            with ProgressReport("reading files", "documents") as report:
+            with ProgressReport("reading files", "documents") as report, noting_rejections("not compared either") as tell:
                 done = searcher.ingest(
                     files,
                     on_progress=lambda progress: report.update(progress.documents),
-                    on_rejection=lambda rejection: note(f"rejected {rejection}"),
+                    on_rejection=tell,
                 )
             if not done.added:
                 raise InvalidQuery(f"there is no document in {', '.join(map(str, paths))} to compare")

@@ -96,16 +96,19 @@ _REMARKED = {  # what a reader remarked, as a document has it and as several do,
     "formulas_left_out": ("has", "have", "formulas without a value; open and save it in a program for spreadsheets"),
     "outputs_left_out": ("has", "have", "outputs of which the end is not read"),
     "bytes_left_out": ("has", "have", "values of bytes that are no text, which are left out"),
+    "vectors_left_out": ("has", "have", "vectors, which are left out"),
+    "strings_left_out": ("holds", "hold", "strings beside objects, which are left out"),
     "lines_above_header": ("has", "have", "lines above the header, which are not read"),
     "short_rows": ("has", "have", "rows without their last columns, which are taken as empty"),
     "rows_left_out": ("has", "have", "more rows than one document holds, which are left out"),
 }
 _OF_SHEETS = ("comments_left_out", "charts_left_out", "objects_left_out", "boxes_left_out", "formulas_left_out")
-_OF_TABLES = ("encoding", "lines_above_header", "short_rows")  # which no row has as metadata
+_OF_TABLES = ("encoding", "lines_above_header", "short_rows", "strings_left_out")  # which no row has as metadata
 _OF_A_ROW = {  # which says it for all of its file
     **{kind: f"the first of a spreadsheet with {_REMARKED[kind][2]}" for kind in _OF_SHEETS},
     **{kind: f"the first of a table with {_REMARKED[kind][2]}" for kind in _OF_TABLES},
     "encoding": "the first of a table that is not in UTF-8 and was read as",
+    "strings_left_out": "the first of a file with strings beside objects, which are left out",
 }
 _OF_PAGES = {"pages_without_text", "damaged_pages"}
 _NAMED = 5  # documents of each kind of remark; --json names all
@@ -189,6 +192,7 @@ def ingest(
 
 def _ingested(reading: "Reading", target: Target, rejects: Path | None, **options: Any) -> "IngestReport":
     """`Searcher.ingest` with a progress bar; rejections are noted, and written to the file of rejects."""
+    from search.cli.output import noting_rejections
     from search.cli.progress import IngestionReport
 
     with ExitStack() as stack:
@@ -196,9 +200,10 @@ def _ingested(reading: "Reading", target: Target, rejects: Path | None, **option
         searcher = stack.enter_context(target())
         what = "comparing" if options["dry_run"] else "ingesting"
         report = stack.enter_context(IngestionReport(what, reading.extents()))
+        tell = stack.enter_context(noting_rejections(f"{rejects or '--rejects FILE'} has each"))
 
         def warn(rejection: Rejection) -> None:
-            note(f"rejected {rejection}")
+            tell(rejection)
             if write_rejected:
                 write_rejected(rejection.to_line())
 
@@ -363,6 +368,7 @@ def update(
     as_json: AsJson = False,
 ) -> None:
     """Change the metadata of documents in a collection, by ids or by a filter, not both, without embedding them again."""
+    from search.cli.output import noting_rejections
     from search.ingestion.changes import check_patch
 
     try:
@@ -374,14 +380,14 @@ def update(
     changed: list[str] = []
     settings = load_settings(data_dir, collection, tenant=tenant)
     _check_chosen(ids, filter, url, key, data_dir)
-    with _target(settings, url, key, collection) as searcher:
+    with _target(settings, url, key, collection) as searcher, noting_rejections("--json names them") as tell:
         done = searcher.update(
             fields,
             ids=ids or [],
             filter=filter,
             dry_run=dry_run,
             on_change=lambda _, document_id: changed.append(document_id),
-            on_rejection=lambda rejection: note(f"rejected {rejection}"),
+            on_rejection=tell,
             on_wait=note_wait,
         )
     note_removed_repeats(done.repeated, dry_run=dry_run)

@@ -2,12 +2,15 @@
 
 import re
 import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from search.documents import Hit, SearchResult
+from search.documents import Hit, Rejection, SearchResult
 from search.passages import readable
-from search.system.terminal import show
+from search.system.terminal import note, show
 
 if TYPE_CHECKING:
     from search.query.replay import Replay
@@ -18,6 +21,8 @@ _BEGIN = re.compile(r"(?<=[.!?:;]) ")
 _STEM, _LEAST = 5, 3  # letters that two forms of a word have in common, and that a word has which says something
 _PLACES = 200  # of words that are looked at
 _LONGEST_EXCERPT, _INDENTATION = 150, 11  # characters
+_TOLD, _REASONS = 5, 1000  # rejections for one reason that are told each; reasons that are told apart
+_NUMBER = re.compile(r"\d+")
 
 
 def print_result(result: SearchResult) -> None:
@@ -35,6 +40,36 @@ def print_result(result: SearchResult) -> None:
     if not result.hits:
         show(why_empty(result))
     _print_account(result)
+
+
+@contextmanager
+def noting_rejections(rest: str) -> Iterator[Callable[[Rejection], None]]:
+    """Notes what is rejected: for one reason the first few, and at the end how many more; the `rest` is how to learn of these."""
+    alike: Counter[str] = Counter()
+    reasons: dict[str, str] = {}
+
+    def tell(rejection: Rejection) -> None:
+        reason = rejection.reason.replace(rejection.document_id or rejection.source, "…")
+        kind = _NUMBER.sub("0", reason)
+        kind = kind if kind in alike or len(alike) < _REASONS else ""
+        reasons.setdefault(kind, reason if kind else "for other reasons")
+        alike[kind] += 1
+        if alike[kind] <= _TOLD:
+            note(f"rejected {rejection}")
+
+    try:
+        yield tell
+    finally:
+        for kind, number in alike.items():
+            if number > _TOLD:
+                note(f"rejected {number - _TOLD:,} more: {reasons[kind]} ({rest})")
+
+
+def note_rejections(rejections: Iterable[Rejection]) -> None:
+    """The same of a run that is over, whose report names them."""
+    with noting_rejections("--json names them") as tell:
+        for rejection in rejections:
+            tell(rejection)
 
 
 def why_empty(result: SearchResult) -> str:
@@ -74,8 +109,8 @@ def print_replay(replay: "Replay") -> None:
     show(f"before: {before['reranker']}, {before['rerank_status']}, order: {before['ranking']}; {took:.0f} ms")
     show(f"now: {replay.reranker}, {replay.now.status}{reason}, order: {replay.now.words}; {replay.milliseconds:.0f} ms")
     show(f"of the first ten, {replay.overlap:.0%} are the same")
-    for note in replay.notes:
-        show(f"note: {note}")
+    for remark in replay.notes:
+        show(f"note: {remark}")
 
 
 def _print_account(result: SearchResult) -> None:

@@ -414,3 +414,24 @@ def test_storage_of_the_settings_that_a_collection_does_not_take_is_noted(folder
     search("reindex", *where, **other)
     assert search("ingest", folder, *where, **other).stderr == search("query", "text", *where, **other).stderr == ""
     assert "made otherwise" not in search("doctor", *where, **other).stdout
+
+
+def test_of_what_is_rejected_for_one_reason_a_few_are_named(tmp_path: Path) -> None:
+    """Whoever runs it again and again reads no hundred lines that say the same."""
+    folder, rejects = tmp_path / "notes", tmp_path / "rejects.jsonl"
+    folder.mkdir()
+    (folder / "py.typed").touch()
+    (folder / "a.json").write_text(json.dumps(["// comment", *({"text": f"Of {at}."} for at in range(9)), *range(8)]))
+    for at in range(7):
+        (folder / f"{at}.txt").touch()
+    where = ("--data-dir", tmp_path / "data")
+    done = search("ingest", folder, "--rejects", rejects, *where)
+    lines = done.stderr.splitlines()
+    assert sum("not an object but int" in line for line in lines) == 6
+    assert f"rejected 3 more: not an object but int ({rejects} has each)" in lines
+    empty = "rejected 2 more: document '…' has no text; leave it out or give it some (--rejects FILE has each)"
+    assert empty in search("ingest", folder, *where).stderr
+    assert (len(rejects.read_text().splitlines()), "15 rejected" in done.stdout) == (15, True)
+    assert lines[0].startswith(f"left out 1 file (1 .typed), such as {folder / 'py.typed'}: ")
+    told = "1 document is the first of a file with strings beside objects, which are left out"
+    assert told in done.stderr
