@@ -4,14 +4,14 @@ import copy
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import NamedTuple
 
 from search.documents import Candidate, Retrieval, SparseVector
 from search.embedding.dense import Embedder
 from search.embedding.sparse import SparseEmbedder, WordsLike, words_like
-from search.errors import IndexRejected, IndexTimeout, InvalidQuery
+from search.errors import IndexFailure, IndexRejected, IndexTimeout, InvalidQuery
 from search.index.contract import CollectionSpec, PlainFilter, Query, VectorIndex
 from search.index.points import Found, find, to_candidate
 from search.inference.tokens import head
@@ -105,6 +105,9 @@ class Retriever:
         passages = found.matches
         candidates = [to_candidate(match, rank) for rank, match in enumerate(passages, 1)]
         warnings += speller.notes(candidates) if speller else []
+        if retrieval == "hybrid" and lexical and passages and not any(match.lexical for match in passages):
+            by_words = replace(wanted, lexical=lexical, retrieval="lexical", timeout_s=_left(deadline))
+            warnings += self._without_match(by_words)
         if found.most is not None:
             warnings.append(
                 f"the server gives {found.most} candidates at most (its strict mode), of the {depth} that were asked for"
@@ -154,6 +157,14 @@ class Retriever:
         if self._index.spec.layout:
             return f"another program made collection {name!r}, without words to be found by"
         return f"collection {name!r} was made without words to be found by; add them (`search reindex`, which embeds nothing again)"
+
+    def _without_match(self, by_words: Query) -> list[str]:
+        """That no passage at all has a word of the query, if so: those that were found are not all that there are."""
+        with suppress(IndexFailure):  # an answer is there without it
+            if not find(self._index, by_words, 1).matches:
+                among = " that passes the filter" if by_words.filter else ""
+                return [f"no passage{among} has a word of the query; passages were found by their vectors alone"]
+        return []
 
     def _share(self, query: str) -> float:
         tokenizer = self._embedder.tokenizer

@@ -314,7 +314,8 @@ def test_the_command_line_shows_it(tmp_path: Path) -> None:
     assert f"note: {NOTE}" in search("query", "miyasaki", "--no-rerank", *where).stdout
     assert NOTE in as_json("query", "miyasaki", *where)["warnings"]
     off = search("query", "miyasaki", "--no-rerank", *where, SEARCH_LEXICAL__TYPOS="false").stdout
-    assert "no passage" not in off
+    assert "no passage has a word of the query; passages" in off
+    assert "looked for" not in off
     explained = as_json("explain", "miyasaki", *where)
     assert explained["hits"][0]["lexical_rank"] == 1
 
@@ -324,3 +325,44 @@ def test_only_words_that_count_by_themselves_are_checked() -> None:
     assert list(checked) == ["galdiator", "arches"]  # neither stop words nor short ones, each once
     assert all(len(vector.indices) == 1 for vector in checked.values())
     assert Speller(Bm25(LexicalSettings()), "galdiator").notes([]) == []
+
+
+GOODS = [
+    Document("drill", "A cordless drill, model GSR-12.", metadata={"EAN": 4000381333931, "stock": 12}),
+    Document("boots", "Boots for wet hills.", metadata={"variants": [{"sku": "B0BOOT-S"}], "of": "2024-05", "new": True}),
+]
+OF_EAN = (
+    'such values, which words do not find: filter by it, {"must": [{"key": "metadata.EAN", "match": {"value": 4006381333931}}]}'
+)
+OF_SKU = (
+    'filter by it, {"must": [{"key": "metadata.variants[].sku", "match": {"value": "B0BOOT-L"}}]}, or name metadata.variants.sku in'
+)
+
+
+@pytest.mark.parametrize(
+    ("query", "told", "nothing"),
+    [
+        ("4006381333931", OF_EAN, True),
+        ("drill 4006381333931", OF_EAN, False),
+        ("Is there B0BOOT-L?", OF_SKU, False),
+        ("wide receiver zzqx9912", "", True),
+        ("drill GSR-12", "", False),
+        ("boots", "", False),
+        ("in the", "", False),
+        ("400638133393", "", True),
+    ],
+)
+def test_what_no_passage_has_is_told_with_the_field_that_has_such(
+    query: str, told: str, nothing: Any, local_index: VectorIndex, quick_embedder: FastEmbedEmbedder
+) -> None:
+    chunker = Chunker(quick_embedder.tokenizer, 200, 0)
+    Ingestion(quick_embedder, local_index, chunker, max_characters=10_000, lexical=WORDS).run(GOODS)
+    service = SearchService(quick_embedder, local_index, lambda: None)
+    warnings = service.search(query, SearchOptions(limit=5, depth=5)).warnings
+    of_fields = [warning for warning in warnings if "lexical.fields" in warning]
+    assert (len(of_fields), told in "".join(of_fields)) == (bool(told), True)
+    none = "no passage has a word of the query; passages were found by their vectors alone"
+    assert (none in warnings) == nothing
+    drills = {"must": [{"key": "metadata.stock", "match": {"value": 12}}]}
+    filtered = service.search("wet hills", SearchOptions(limit=5, depth=5, filter=drills)).warnings
+    assert "no passage that passes the filter has a word of the query; passages were found by their vectors alone" in filtered
