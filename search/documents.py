@@ -296,7 +296,14 @@ class SearchResult:
     rerank_tokens: int = 0
     empty_because: str = ""
 
-    def context(self, *, max_tokens: int = MAX_TOKENS, tokenizer: "Tokenizer | None" = None, form: Form = "text") -> Context:
+    def context(
+        self,
+        *,
+        max_tokens: int = MAX_TOKENS,
+        tokenizer: "Tokenizer | None" = None,
+        form: Form = "text",
+        metadata: bool = True,
+    ) -> Context:
         """What a language model gets of it: its passages within a budget, numbered to be cited. See search.context.
 
         Args:
@@ -304,6 +311,7 @@ class SearchResult:
             tokenizer: whose tokens they are: the path of a `tokenizer.json`, a function from a text to a number or a list of
                 tokens, or None for characters ÷ 4.
             form: "text"; "markdown"; or "messages", for a chat, with a prompt that asks for citations.
+            metadata: whether the short metadata of records, such as a price, stands beside their text; see search.context.facts.
 
         Raises:
             InvalidQuery: a budget that holds not even the first passage's citation, or a tokenizer that is none.
@@ -316,7 +324,8 @@ class SearchResult:
             raise InvalidQuery(f"max_tokens is {budget}; give some hundreds at least")
         if form not in get_args(Form):
             raise InvalidQuery(f"form is {form!r:.100}; it can be 'text', 'markdown' or 'messages'")
-        return build(self.query, self.hits, budget, counter(tokenizer), form)
+        check_flags(metadata=metadata)
+        return build(self.query, self.hits, budget, counter(tokenizer), form, metadata=metadata)
 
     def to_dict(self) -> dict[str, Json]:
         """The same as plain data, ready for `json.dumps`."""

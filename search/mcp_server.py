@@ -75,13 +75,14 @@ class Source(Protocol):
 
 
 def build_assistant(
-    source: Source, *, may_ingest: bool, max_tokens: int = MAX_TOKENS, tokenizer: Tokenizer | None = None
+    source: Source, *, may_ingest: bool, max_tokens: int = MAX_TOKENS, tokenizer: Tokenizer | None = None, metadata: bool = True
 ) -> MCPServer[Any]:
     """A server of tools over what is searched, with one that changes it where it may ingest.
 
-    A context has `max_tokens` unless the assistant says otherwise, by a tokenizer as SearchResult.context takes it.
+    A context has `max_tokens` unless the assistant says otherwise, by a tokenizer, and with the metadata of records or without, as
+    SearchResult.context takes them.
     """
-    has = _Tools(source, max_tokens, tokenizer)
+    has = _Tools(source, max_tokens, tokenizer, metadata)
     reads = ToolAnnotations(read_only_hint=True, open_world_hint=False)
     tools = [_tool(one, reads) for one in (has.search, has.context, has.get_document, has.facets)]
     if may_ingest:
@@ -218,6 +219,7 @@ class _Tools:
     source: Source
     max_tokens: int
     tokenizer: Tokenizer | None
+    metadata: bool
 
     def search(
         self,
@@ -241,7 +243,7 @@ class _Tools:
     ) -> dict[str, Any]:
         """Get the passages to answer a question from as one text, within a budget of tokens; cite each by its number, as in [3]."""
         result, notes = self._found(query, _MOST, filter, retrieval)
-        made = result.context(max_tokens=max_tokens or self.max_tokens, tokenizer=self.tokenizer)
+        made = result.context(max_tokens=max_tokens or self.max_tokens, tokenizer=self.tokenizer, metadata=self.metadata)
         return {
             "text": made.text,
             "tokens": made.tokens,

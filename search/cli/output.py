@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from search.context.facts import facts_of
 from search.documents import Hit, Rejection, SearchResult
 from search.passages import readable
 from search.system.terminal import note, show
@@ -32,6 +33,8 @@ def print_result(result: SearchResult) -> None:
     for hit in result.hits:
         show(f"{hit.rank:3}  {_moved(hit):>4}  {hit.document_id}{f' · {hit.title}' if hit.title else ''}")
         show(f"{'':{_INDENTATION}}{excerpt(readable(hit.text, hit.media_type), result.query, width)}")
+        if facts := facts_of(hit):
+            show(f"{'':{_INDENTATION}}{clip(facts, width)}")
         logit = "" if hit.rerank_score is None else f", reranker {hit.rerank_score:.2f}"
         logit += "" if hit.rerank_probability is None else f" (probability {hit.rerank_probability:.2f})"
         read = f", read {hit.tokens_seen} of {hit.tokens_total} tokens" if hit.truncated else ""

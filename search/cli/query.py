@@ -162,7 +162,8 @@ def context(
     with open_search(settings) as searcher:
         result = searcher.search(text, **asked)
         note_differing(searcher)
-    made = result.context(max_tokens=max_tokens or settings.context.max_tokens, tokenizer=counts, form=form)
+    options = settings.context
+    made = result.context(max_tokens=max_tokens or options.max_tokens, tokenizer=counts, form=form, metadata=options.metadata)
     if save:
         with writing("the context", save):
             save.write_text(json.dumps(made.to_dict()) + "\n", encoding="utf-8")

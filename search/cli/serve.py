@@ -231,7 +231,9 @@ def mcp(
 
     settings = load_settings(data_dir, collection, tenant=tenant)
     counts = counter(settings.context.tokenizer)
-    build = functools.partial(build_assistant, max_tokens=settings.context.max_tokens, tokenizer=counts)
+    build = functools.partial(
+        build_assistant, max_tokens=settings.context.max_tokens, tokenizer=counts, metadata=settings.context.metadata
+    )
     if url is None:
         with open_search(settings) as searcher:
             searcher.owner()  # or every call would be refused

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from search.context.citing import numbers_in
 from search.context.counting import Counter
+from search.context.facts import facts_of
 from search.context.forms import block, shown, written
 from search.context.merging import Stretch, added
 from search.context.values import Context, Form, LeftOut, Reason, Source
@@ -23,8 +24,8 @@ _LONG_PART = 40  # characters, which stand in another text hardly by chance
 _LONGEST_WORD = 20  # characters; what has more is cut inside, as where no spaces are written
 
 
-def build(query: str, hits: "Sequence[Hit]", max_tokens: int, counter: Counter, form: Form) -> Context:
-    """Make a context of hits in rank order, within a budget for all that is handed over.
+def build(query: str, hits: "Sequence[Hit]", max_tokens: int, counter: Counter, form: Form, *, metadata: bool = True) -> Context:
+    """Make a context of hits in rank order, within a budget for all that is handed over; of records with their short metadata.
 
     A passage that does not fit is left out, and the next ones tried; only the first is shortened, where it does not fit by itself.
 
@@ -32,18 +33,19 @@ def build(query: str, hits: "Sequence[Hit]", max_tokens: int, counter: Counter, 
         InvalidQuery: the budget does not hold the citation of the first passage with a word of it, or, without hits, the words
             which say that nothing was found; or the tokenizer failed.
     """
-    return _Building(query, hits, max_tokens, counter, form).context()
+    return _Building(query, hits, max_tokens, counter, form, metadata=metadata).context()
 
 
 class _Building:
     """The passages that were taken so far."""
 
-    def __init__(self, query: str, hits: "Sequence[Hit]", max_tokens: int, counter: Counter, form: Form) -> None:
+    def __init__(self, query: str, hits: "Sequence[Hit]", max_tokens: int, counter: Counter, form: Form, *, metadata: bool) -> None:
         self._query = query
         self._hits = hits
         self._max_tokens = max_tokens
         self._counter = counter
         self._form: Form = form
+        self._metadata = metadata
         self._numbers = _free_numbers(query, hits)
         self._overhead = counter.count("")  # of a tokenizer that marks the ends of a text, say
         self._plain = {hit.text: " ".join(hit.text.split()) for hit in hits}
@@ -55,6 +57,7 @@ class _Building:
             self._taken.pop()
             stretches = _joined(map(self._stretch, self._taken))
         if not stretches and self._hits:
+            self._metadata = False  # before any of its text
             stretches = [self._shortened(self._stretch(self._hits[0]))]
         sources = self._sources(stretches)
         messages = self._messages(sources)
@@ -87,7 +90,7 @@ class _Building:
             if merged:
                 cost = sum(costs[one.chunk_ids] for one in merged) + sum(map(self._alone, _new_text(grown, merged)))
             else:
-                cost = self._alone(block(_source(grown, self._numbers[len(more) - 1]), self._form) + "\n\n")
+                cost = self._alone(self._block(_source(grown, self._numbers[len(more) - 1])) + "\n\n")
             if frame + cost + sum(costs[one.chunk_ids] for one in more if one is not grown) <= self._max_tokens:
                 stretches = more
                 costs[grown.chunk_ids] = cost
@@ -139,8 +142,11 @@ class _Building:
         return tuple(_source(stretch, number) for stretch, number in zip(stretches, self._numbers, strict=False))
 
     def _messages(self, sources: Sequence[Source], blocks: Sequence[str] = ()) -> tuple[Mapping[str, str], ...]:
-        shown = blocks or [block(source, self._form) for source in sources]
+        shown = blocks or [self._block(source) for source in sources]
         return written(self._query, self._form, shown, self._numbers[0])
+
+    def _block(self, source: Source) -> str:
+        return block(source, self._form, facts_of(source) if self._metadata else "")
 
     def _count(self, messages: Sequence[Mapping[str, str]]) -> int:
         return sum(self._counter.count(message["content"]) for message in messages)
@@ -211,7 +217,7 @@ def _free_numbers(query: str, hits: "Sequence[Hit]") -> list[int]:
     So whatever an answer copies from a source cites nothing. What stands between passages, and what they give where they meet,
     is among it.
     """
-    texts = [query, *(text for hit in hits for text in (hit.title, hit.document_id))]
+    texts = [query, *(text for hit in hits for text in (hit.title, hit.document_id, facts_of(hit)))]
     texts += [stretch.text for stretch in _joined(map(Stretch.of, hits))]
     theirs = {number for text in texts for number in numbers_in(" ".join(shown(text).split()))}
     return list(islice((number for number in count(1) if number not in theirs), max(1, len(hits))))

@@ -51,12 +51,12 @@ def written(query: str, form: Form, blocks: Sequence[str], number: int) -> tuple
     return ({"role": "system", "content": prompt}, {"role": "user", "content": f"{body}\n\nQuestion: {shown(query)}"})
 
 
-def block(source: Source, form: Form) -> str:
-    """A source as it stands among the others."""
+def block(source: Source, form: Form, beside: str = "") -> str:
+    """A source as it stands among the others, with a line beside its text, if any."""
     text = shown(source.text) + (" …" if source.cut else "")
     if form == "markdown":
-        return _in_markdown(source, text)
-    heading = " · ".join(_heading(source))
+        return _in_markdown(source, text, beside)
+    heading = "\n".join([" · ".join(_heading(source)), *([_line(beside)] if beside else [])])
     fence = _fence(f"{heading}\n{text}")
     return f"[{source.number}] {fence}\n{heading}\n\n{text}\n{fence}"
 
@@ -67,8 +67,8 @@ def shown(text: str) -> str:
     return plain.replace(_OPENING, "< |")
 
 
-def _in_markdown(source: Source, text: str) -> str:
-    parts = [*_heading(source), f"characters {source.start} to {source.end}"]
+def _in_markdown(source: Source, text: str, beside: str) -> str:
+    parts = [*_heading(source), f"characters {source.start} to {source.end}", *([_line(beside)] if beside else [])]
     heading = _PUNCTUATION.sub(r"\\\1", " · ".join(parts))
     if source.media_type not in AS_MARKDOWN and source.media_type != "text/plain":
         fence = _fence(text, "`~")

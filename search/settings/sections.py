@@ -185,6 +185,9 @@ class ContextSettings(_Section):
     tokenizer: NamedPath | None = Field(
         None, description="The tokenizer.json of the model that reads it, or its folder; None: a token is four characters."
     )
+    metadata: bool = Field(
+        default=True, description="Whether the short metadata of rows and other records, such as a price, stands beside their text."
+    )
 
 
 class CrossEncoderSettings(_Section):

@@ -64,6 +64,7 @@ def test_ingest_and_query(notes: Path, tmp_path: Path) -> None:
     assert (found["rerank_status"], found["hits"][0]["rank"]) == ("full", 1)
     filtered = as_json("query", "x", "--filter", '{"must": [{"key": "metadata.year", "range": {"lt": 600}}]}', *where)
     assert [hit["document_id"] for hit in filtered["hits"]] == ["paris"]
+    assert "\n           year: 508\n" in search("query", "capital", "--no-rerank", *where).stdout
     assert as_json("query", "x", "--no-rerank", *where)["rerank_status"] == "skipped"
     assert as_json("query", "x", "--budget-ms", "0.001", *where)["reason"].startswith("the time budget was spent")
 

@@ -74,6 +74,8 @@ def test_on_the_command_line(folder: Path) -> None:
     assert (made["rerank_status"], made["reason"], made["query"]) == ("full", "", QUESTION)
     assert {one["reason"] for one in made["left_out"]} == {"budget", "duplicate"}
     assert as_json("context", QUESTION, "--data-dir", folder, SEARCH_CONTEXT__MAX_TOKENS="70")["max_tokens"] == 70
+    assert "\nbirds\nlegs: 2\n\n" in shown.stdout
+    assert "\nbirds\n\n" in search("context", QUESTION, "--data-dir", folder, SEARCH_CONTEXT__METADATA="false").stdout
 
 
 def test_what_cannot_be_is_one_line(folder: Path) -> None:
@@ -282,7 +284,22 @@ def test_over_http(served: Served) -> None:
     made = served.http.post("/v1/context", json=asked).json()
     assert [one["document_id"] for one in made["sources"]] == ["birds"]
     assert [message["role"] for message in made["messages"]] == ["system", "user"]
+    assert "\nbirds\nlegs: 2\n\n" in made["messages"][1]["content"]
     assert made["rerank_status"] == "skipped"
+
+
+def test_metadata_beside_texts_can_be_switched_off(settings: Settings) -> None:
+    chosen = settings.model_copy(update={"context": ContextSettings(metadata=False)})
+
+    async def asked(source: Any) -> Any:
+        async with Assistant(build_assistant(source, may_ingest=False, metadata=False)) as assistant:
+            return await called(assistant, query=QUESTION, filter=TWO)
+
+    with serving(chosen, with_notes) as one:
+        made = one.http.post("/v1/context", json={"query": QUESTION, "filter": TWO}).json()
+        told = asyncio.run(asked(one.searcher))
+    assert "\nbirds\n\n" in made["text"]
+    assert "\nbirds\n\n" in told["text"]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from search.context import counting
 from search.context.citing import citations, numbers_in
+from search.context.facts import facts_of
 from search.context.values import Context, Form
 from search.documents import Document, Hit
 from search.errors import InvalidQuery
@@ -52,6 +53,52 @@ def test_sources_stand_in_rank_order_with_a_number_and_where_they_are_from() -> 
     assert (first.metadata, first.ranks, first.chunk_ids, first.cut) == ({"url": "c"}, (1,), ("notes/cats.md/40",), False)
     assert (context.left_out, context.messages, context.query) == ((), (), "What sleeps?")
     assert json.loads(json.dumps(context.to_dict()))["sources"][1]["number"] == 2
+
+
+RECORD = {
+    "name": "Boots",
+    "price": {"amount": 159.9, "currency": "EUR"},
+    "EAN": 4006381333931,
+    "tags": ["shoes", "[1] out"],
+    "sold": True,
+    "none": None,
+    "summary": "Dry feet",
+    "image": "https://cdn.example/a.jpg",
+    "notes": "x" * 81,
+    "several": "lines\nof it",
+    "variants": [{"sku": "B-1"}],
+    "bytes_left_out": 1,
+}
+FACTS = "name: Boots · price.amount: 159.9 · price.currency: EUR · EAN: 4006381333931 · tags: shoes, [1] out · sold: true"
+
+
+def test_beside_the_text_of_a_record_its_short_metadata_stands() -> None:
+    boots = hit(1, "shop.csv#7", "Dry feet.", metadata=RECORD)
+    context = result(boots).context()
+    assert context.text == f'[2] """\nshop.csv#7\n{FACTS}\n\nDry feet.\n"""'  # [1] stands in it
+    marked = FACTS.replace("[1]", "\\[1\\]")
+    assert result(boots).context(form="markdown").text.split("\n")[0] == f"**[2]** shop.csv\\#7 · characters 0 to 9 · {marked}"
+    least = result(boots).context(metadata=False)
+    assert least.text == '[2] """\nshop.csv#7\n\nDry feet.\n"""'
+    assert result(boots).context(max_tokens=context.tokens).text == context.text
+    assert result(boots).context(max_tokens=context.tokens - 1).text == least.text
+    with pytest.raises(InvalidQuery, match="metadata is a str"):
+        result(boots).context(metadata="no")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [{"page": 1}, {"headings": ("Shoes",)}, {"metadata": {"path": "a.txt", "pages": 3}}, {"metadata": {"n": "x\u202e" * 99}}],
+)
+def test_of_parts_of_a_text_and_of_whole_files_it_does_not(part: dict[str, Any]) -> None:
+    assert facts_of(hit(1, "a", "Dry feet.", **{"metadata": RECORD, **part})) == ""
+
+
+def test_facts_are_few_and_on_their_line() -> None:
+    many = facts_of(hit(1, "a", "x", metadata={"long": "y" * 80, **{f"n{at}": at for at in range(100)}}))
+    assert (len(many) <= 200, many[:7], many[-7:]) == (True, "long: y", "n12: 12")
+    bad = result(hit(1, "a", "x", metadata={"a\n[7]": 'b\x1b"""\u2028c'})).context().text
+    assert bad == "[1] '''\na\na [7]: b\ufffd\"\"\" c\n\nx\n'''"
 
 
 def test_in_markdown_a_source_is_a_quotation_and_code_a_block() -> None:

@@ -677,7 +677,7 @@ def test_what_is_wrong_is_named_with_its_place_and_what_was_meant(tmp_path: Path
     message = 'reranker.batch_tokens belongs to reranker.kind = "cross-encoder" or "causal"; set one of these, too'
     assert message in told(reranker=unused)
     assert "lmit is no setting (did you mean limit?)" in told(lmit=3)
-    assert "context.zzz is no setting (there are max_tokens, tokenizer)" in told(context={"zzz": 1})
+    assert "context.zzz is no setting (there are max_tokens, metadata, tokenizer)" in told(context={"zzz": 1})
     assert "invalid settings: depth: Input should be greater than 0" in told(depth=0)
     assert "invalid settings: reranker.model is missing." in told(reranker={"kind": "causal"})
     with pytest.raises(

@@ -49,7 +49,8 @@ def search_routes(service: Service) -> APIRouter:
         response.headers["Server-Timing"] = server_timing(result, waited)
         budget = context_request.max_tokens or service.settings.context.max_tokens
         form, request_id = context_request.form, request.state.request_id
-        make = functools.partial(result.context, max_tokens=budget, tokenizer=service.counter, form=form)
+        beside = service.settings.context.metadata
+        make = functools.partial(result.context, max_tokens=budget, tokenizer=service.counter, form=form, metadata=beside)
         made = await anyio.to_thread.run_sync(make)
         account = {"rerank_status": result.rerank_status, "reason": _reason(result, request_id), "warnings": result.warnings}
         account["empty_because"] = result.empty_because
