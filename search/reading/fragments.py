@@ -25,7 +25,7 @@ _EMPTY = re.compile(r"\n{3,}")
 
 
 def without_html(value: str) -> str:
-    """A value as it is meant, if it is HTML: with tags from its beginning to its end, or with tags and entities; else as it is."""
+    """A value as it is meant, if it is HTML: with tags at both of its ends, or with tags and entities and no code of Markdown."""
     return _text_of(value) if _is_html(value) else value
 
 
@@ -36,7 +36,7 @@ def _is_html(value: str) -> bool:
     if first is None:
         return False
     is_whole = not value[: first.start()].strip() and value.rstrip().endswith(">")
-    return is_whole or _ENTITY.search(value) is not None
+    return is_whole or ("`" not in value and _ENTITY.search(value) is not None)
 
 
 def _text_of(value: str) -> str:

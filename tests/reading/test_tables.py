@@ -847,7 +847,14 @@ MARKED = (
         ("One.\n\nTwo <a href='x'>more</a> &#8217;s", "One.\n\nTwo more \u2019s"),
         *(
             (plain, plain)
-            for plain in ("Close a <p> by </p>?", "List<String> &amp; a <T>", "Tom &amp; Jerry", "<item>x</item>", "a < b > c")
+            for plain in (
+                "Close a <p> by </p>?",
+                "List<String> &amp; a <T>",
+                "Tom &amp; Jerry",
+                "<item>x</item>",
+                "a < b > c",
+                "A `<p>` &amp; more",
+            )
         ),
     ],
 )
