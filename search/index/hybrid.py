@@ -151,9 +151,9 @@ def _completed(union: _Union, foreseen: int, listed: int, ask: Ask) -> list[Scor
 
 def _with_equals(points: list[Scored], limit: int, ask_for_more: Callable[[], list[Scored]]) -> list[Scored]:
     """The `limit` best of more, with all that equal the last of them, which engines give in no order that repeats."""
-    lowest = points[limit - 1][1]
-    if points[limit][1] == lowest:
-        points = _best_first(ask_for_more())
+    if points[limit][1] == points[limit - 1][1]:
+        points = _best_first(ask_for_more())  # what was written meanwhile may have changed all scores
+    lowest = min((score for _, score, _ in points[:limit]), default=0.0)
     return [one for one in points if one[1] >= lowest]
 
 

@@ -398,6 +398,21 @@ def test_more_is_asked_for_only_where_the_last_of_a_list_has_equals(
     assert [[listing.limit for listing in request] for request in lists.requests] == limits
 
 
+@pytest.mark.parametrize(("fall", "left", "there"), [(1e-6, 400, 10), (0.0, 7, 7), (0.0, 0, 0)], ids=["scores", "few", "none"])
+def test_what_is_written_between_two_requests_takes_no_point_that_is_there(fall: float, left: int, there: int) -> None:
+    scores = {f"p{i:03}": (i / 500, 6.0) for i in range(400)}
+    lists = Lists(scores)
+
+    def ask(listings: Sequence[Listing]) -> list[list[Scored]]:
+        answers = lists(listings)
+        changed = {one: (cosine, words - fall) for one, (cosine, words) in list(scores.items())[:left]}
+        scores.clear()
+        scores.update(changed)
+        return answers
+
+    assert len(matches(replace(WANTED, retrieval="lexical"), 10, ask, lambda ids: {one: {} for one in ids})) == there
+
+
 def test_where_requests_cost_nothing_no_payload_is_read_for_nothing() -> None:
     scores = {f"p{i:03}": (1 - i / 300, float(i % 7) / 3 + i / 200) for i in range(300)}
     lists, travelling = Lists(scores), Lists(scores)
