@@ -304,9 +304,10 @@ class Settings(BaseSettings):
         tables = [InitSettingsSource(settings_cls, one.table()) for one in files[1:]]
         sources = (init_settings, environment, _DotEnv(settings_cls, files[0]), *tables)
         said = [source() for source in sources]
-        check_consent(list(zip(said, [None, None, *files], strict=True)))
-        kept = zip(sources, said, of_chosen_kinds(settings_cls, said), strict=True)
-        return tuple(source if own == left else InitSettingsSource(settings_cls, left) for source, own, left in kept)
+        kept = of_chosen_kinds(settings_cls, said)
+        check_consent(list(zip(kept, [None, None, *files], strict=True)))
+        of_each = zip(sources, said, kept, strict=True)
+        return tuple(source if own == left else InitSettingsSource(settings_cls, left) for source, own, left in of_each)
 
 
 def files_read(settings: Settings) -> list[SettingsFile]:

@@ -392,6 +392,16 @@ def test_who_chooses_a_kind_leaves_what_a_weaker_source_says_of_another(
         Settings(**given)
 
 
+def test_an_address_that_is_left_aside_needs_no_consent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_toml(tmp_path / "search.toml", '[index]\nengine = "qdrant"\nurl = "http://a:6333"')
+    with pytest.raises(InvalidSettings, match=r"sets index\.url, which sends texts to others"):
+        Settings()
+    assert Settings(index={"engine": "edge"}).index == EdgeSettings()
+    monkeypatch.setenv("SEARCH_INDEX__ENGINE", "edge")
+    assert Settings().index == EdgeSettings()
+
+
 def test_deep_toml_is_no_crash(tmp_path: Path) -> None:
     write_toml(tmp_path / "search.toml", "a = " + "[" * 100_000)
     with pytest.raises(InvalidSettings, match=r"search\.toml"):
