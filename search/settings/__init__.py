@@ -285,7 +285,7 @@ class Settings(BaseSettings):
         said = [_DotEnv(cls, files[0])(), *(one.table() for one in files[1:])]
         return [
             Place(values, ""),
-            Place(environment, "the environment", {name.upper() for name in source.env_vars}),
+            Place(environment, "the environment", source.env_vars.keys()),
             *(Place(table, str(one.path)) for table, one in zip(said, files, strict=True)),
         ]
 

@@ -16,7 +16,7 @@ class Place(NamedTuple):
 
     said: Mapping[str, Any]
     called: str  # in messages
-    variables: Collection[str] | None = None  # by which it says them; None for a file and for arguments
+    variables: Collection[str] | None = None  # by which it says them, as settings know these; None for a file and for arguments
 
 
 def problems(error: ValidationError, root: type[BaseModel], places: Sequence[Place] = (), within: tuple[str, ...] = ()) -> str:
@@ -30,10 +30,14 @@ def problems(error: ValidationError, root: type[BaseModel], places: Sequence[Pla
 
 def place_of(name: Sequence[str], places: Sequence[Place]) -> str | None:
     """Which of some places says a setting, with the variable that says it, by itself or with others; None if none does."""
-    names = [f"SEARCH_{'__'.join(name[:end])}".upper() for end in range(len(name), 0, -1)]
+    wholes = [name[:end] for end in range(len(name), 0, -1)]
     for said, called, variables in places:
-        if value_of(said, name) is not MISSING:
-            return called if variables is None else f"{called}, {next((one for one in names if one in variables), names[0])}"
+        if value_of(said, name) is MISSING:
+            continue
+        if variables is None:
+            return called
+        by = next((one for one in wholes if f"search_{'__'.join(one)}" in variables), wholes[0])
+        return f"{called}, SEARCH_{'__'.join(part.upper() if part.islower() else part for part in by)}"
     return None
 
 

@@ -562,6 +562,9 @@ def test_names_of_the_users_have_their_capitals_in_variables(
     assert {name: one.vector for name, one in settings.collections.items()} == {"Books": "dense", "others": "dense"}
     assert [*settings.service.api_keys] == ["Team-A"]
     assert settings.storage.payload_indexes == {"metadata.bornIn": "integer"}
+    monkeypatch.setenv("SEARCH_COLLECTIONS__Books__TXT", "body")
+    with pytest.raises(InvalidSettings, match=r"\.Books\.txt \(in the environment, SEARCH_COLLECTIONS__Books__TXT\)"):
+        Settings()
 
 
 def test_a_model_has_a_name() -> None:
