@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from search.reading.rtf import TOKEN, in_unicode, lettered
 
-_FROM = re.compile(rb"\{\\rtf1(?:\\[a-z]+-?\d* ?|\s)*?\\from(html1|text)(?![a-z0-9])")
+_FROM = re.compile(rb"\{\\rtf1\s*(?:\\[a-z]+-?\d*\s*)*?\\from(html1|text)(?![a-z0-9])")
 _BESIDE = frozenset((b"fonttbl", b"colortbl", b"stylesheet", b"info", b"pict", b"object", b"header", b"footer", b"mhtmltag"))
 _SIGNS = {
     **dict.fromkeys((b"par", b"line"), "\n"),
@@ -60,8 +60,8 @@ def _pieces(content: bytes, *, is_page: bool) -> Iterator[str]:
         elif whole == b"}":
             del groups[max(1, len(groups) - 1) :]
         else:
-            here = groups[-1] = _changed(groups[-1], word or whole, number)
             is_sign = whole[0] not in b"\\\r\n"
+            here = groups[-1] = groups[-1] if is_sign else _changed(groups[-1], word or whole, number)
             text = whole[skipped:].decode("utf-8", "replace") if is_sign else "" if letter and skipped else _sign(token)
             skipped = here.fallbacks if word == b"u" else max(0, skipped - (len(whole) if is_sign else bool(letter)))
             if here.is_tag or (here.is_shown and not here.is_beside):

@@ -135,6 +135,9 @@ def test_what_outlook_wrote_into_rich_text_is_read_as_it_was(tmp_path: Path) -> 
 
     assert read_rich(PAGE) == "# Head\n\nR&D a < b\n\n- При 日😀\n- ‘x’\u00a0{–}\n"  # noqa: RUF001
     assert read_rich(TEXT) == "Line П\n\n- two\tx < {y}\n"
+    commands = rb"{\rtf1 \fromhtml1 {\*\htmltag64 <p>}info{\*\htmltag72 </p>}header{\*\htmltag4 <br>}uc}"
+    assert read_rich(commands) == "info\n\nheader\nuc\n"
+    assert read_rich(rb"{\rtf1\ansi" + rb" \plain" * 40 + rb" by hand\par}") == "by hand\n"
     (tmp_path / "b.rtf").write_bytes(PAGE)
     (document,) = Reading([str(tmp_path / "b.rtf")])
     assert isinstance(document, Document)
