@@ -59,6 +59,7 @@ _BYTE = re.compile(rb"[\x80-\xff]")
 _TWO_BYTES = re.compile(rb"[\x81-\xfe][\x40-\xfe]|[\x80-\xff]")  # of which the second may look like a brace
 _OF_JAPAN = re.compile(rb"[\x81-\x9f\xe0-\xfc][\x40-\xfc]|[\x80-\xff]")
 _BYTES = {"cp932": _OF_JAPAN, **dict.fromkeys(("gbk", "cp949", "cp950", "johab", "big5", "gb18030"), _TWO_BYTES)}
+_NUMBERED = re.compile(r"(?:[^\x00-\x7f]|[\\{}])+")  # signs of a text that are written by their numbers
 _ESCAPED = (b"\\\\", b"\\{", b"\\}")
 _PAIR = re.compile(rb"\\u(-10[0-2]\d\d|-9[2-9]\d\d|5[56]\d{3})(?: |\?|\\'[0-9a-fA-F]{2}){0,3}\\u(-?\d{1,5})(?![0-9])")
 _HIGH, _LOW, _PRIVATE = range(0xD800, 0xDC00), range(0xDC00, 0xE000), range(0xE000, 0xF000)
@@ -265,14 +266,14 @@ class _Letters:
             self._decoder.reset()
         if is_none:
             return written
-        signs = (sign.encode() if sign.isascii() and sign not in "\\{}" else _number_of(sign) for sign in text)
-        return (b"{\\uc1 " + b"".join(signs) + b"}" if text else b"") + _as_letters(half) * is_end
+        signs = _NUMBERED.sub(lambda found: _numbers_of(found[0]), text).encode()
+        return (b"{\\uc1 " + signs + b"}" if text else b"") + _as_letters(half) * is_end
 
 
-def _number_of(sign: str) -> bytes:
-    """A sign by its number, or two; a number is one of two bytes, and may be negative."""
-    units = array("h", sign.encode("utf-16"))[1:]  # behind the mark of the order
-    return b"".join(b"\\u%d?" % unit for unit in units)
+def _numbers_of(signs: str) -> str:
+    """Signs by their numbers, one or two each; a number is one of two bytes, and may be negative."""
+    units = array("h", signs.encode("utf-16"))[1:]  # behind the mark of the order
+    return "".join(f"\\u{unit}?" for unit in units)
 
 
 def _without_data(content: bytes) -> bytes:
