@@ -148,6 +148,7 @@ class Roff:
                 lines, frame.at = list(frame.lines[frame.at : at]), at + 1
                 self._take(sum(map(len, lines)) + len(lines))
                 return lines
+        self._take(len(frame.lines) - frame.at)  # which were searched
         frame.endless.add(end)
         return []
 

@@ -136,8 +136,9 @@ class Writer:
             self._blocks.append("\n".join(_safe(row[0]) for row in shown))
         elif width:
             self._end()
-            cells = [[*(cell.replace("|", "\\|") for cell in row), *[""] * (width - len(row))] for row in shown]
-            lines = [f"| {' | '.join(row)} |" for row in [cells[0], ["---"] * width, *cells[1:]]]
+            first, *others = [[cell.replace("|", "\\|") for cell in row] for row in shown]
+            header = [*first, *[""] * (width - len(first))]
+            lines = [f"| {' | '.join(row)} |" for row in [header, ["---"] * width, *others]]
             self._blocks.append("\n".join(lines))
 
     def text(self) -> str:

@@ -143,6 +143,7 @@ def test_a_mere_link_is_refused_where_it_is_named_and_left_out_of_folders(tmp_pa
     [
         ".ds a xxxxxxxxxx\n" + 3 * "".join(f".as {one} \\*{other}\\*{other}\n" for other, one in pairwise("abcdefghijklmno")),
         ".de x\n.x\n.x\na\n..\n.x\n",
+        "".join(f".ig end{number}\n" for number in range(5_000)),
     ],
 )
 def test_macros_without_end_are_refused(page: str) -> None:
@@ -172,3 +173,11 @@ def test_macros_without_end_are_refused(page: str) -> None:
 @pytest.mark.parametrize("kind", [MAN, MDOC + ".Bl -column\n.It "])
 def test_what_nothing_ends_takes_no_quadratic_time(kind: str, part: str) -> None:
     manuals.read((kind + part * 20_000).encode())
+
+
+def test_a_wide_row_makes_no_others_wide() -> None:
+    page = ".TS\nl.\na\n" + "\tb" * 1_000 + "\n" + "c\n" * 1_000 + ".TE\n"
+    _, text, _ = manuals.read((MAN + page).encode())
+    assert text.startswith("| a |  |", text.index("| a"))
+    assert text.endswith("| c |\n| c |\n")
+    assert len(text) < 10 * len(page)
