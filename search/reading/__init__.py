@@ -157,11 +157,13 @@ class Reading:
         """What is in some archives, or compressed files, each in a folder that goes with this reading."""
         folder = Path(tempfile.mkdtemp(prefix="search-"))
         weakref.finalize(self, _remove, folder, os.getpid())
+        listings: list[Listing] = []
         with Reader(self._limits) as reader:
-            listings = [
-                unpacked(archive, folder / str(number), reader, _OF_MANY, options, Most(), alone=alone)
-                for number, archive in enumerate(archives)
-            ]
+            for number, archive in enumerate(archives):
+                place = folder / str(number)
+                listings.append(unpacked(archive, place, reader, _OF_MANY, options, Most(), alone=alone))
+                if not listings[-1].files:
+                    shutil.rmtree(place, ignore_errors=True)  # others need the room
         return [Listing.together(listings)] if alone else listings
 
     def _documents(self, files: Iterable[SourceFile], reader: Reader) -> Iterator[Document | Rejection]:

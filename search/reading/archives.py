@@ -25,6 +25,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple, Self
 
 from search.documents import Rejection, counted
 from search.errors import InvalidDocument
+from search.kinds import MAILBOX
 from search.reading.files import AN_ARCHIVE, Listing, SourceFile
 from search.system.extras import how_to_install
 
@@ -117,13 +118,24 @@ def unpacked(
             return replace(Listing.refusing(), left_out=[archive.path])
         listing = Listing.refusing(archive.reject(str(error).removeprefix(f"{start} ")))
     if alone:
-        return listing
+        return _fitting(listing)
     return replace(
         listing,
         left_out=[archive.path / path.relative_to(folder) for path in listing.left_out],
         refused=[*rejections, *listing.refused],
         notes=[*(note.replace(str(folder), str(archive.path), 1) for note in listing.notes), *_noted(archive.path, links)],
     )
+
+
+def _fitting(listing: Listing) -> Listing:
+    """What is in a compressed file, unless that is a document that is too large."""
+    for file in listing.files:
+        try:
+            if file.media_type not in {"", MAILBOX}:
+                file.snapshot().stream.close()
+        except (InvalidDocument, OSError) as error:
+            return Listing.refusing(file.reject(str(error)))
+    return listing
 
 
 def _noted(archive: Path, links: Sequence[str]) -> list[str]:

@@ -205,6 +205,26 @@ def test_a_compressed_file_that_cannot_be_read_is_one_rejection(
         assert found.document_id == (f"{tmp_path.name}/{name}" if name == "a.md.gz" else None)
 
 
+def test_what_is_not_read_takes_no_room(tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.reading.files.LONGEST", 10_000)
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    whole = {
+        "a.md.gz": b"Cats purr.",
+        "large.md.gz": b"Cats. " * 2_000,
+        "b.png.gz": b"\x89PNG\r\n\x1a\n" + bytes(9),
+        "c.gz.gz": b"C",
+    }
+    for name, content in whole.items():
+        (folder / name).write_bytes(gzip.compress(content))
+    (folder / "cut.jsonl.gz").write_bytes(gzip.compress(os.urandom(300_000))[:-100])
+    items = Reading(folder)
+    assert [path.name for path in temporary.rglob("*") if path.is_file()] == ["a.md"]
+    assert documents(items) == {"notes/a.md.gz": "Cats purr."}
+    assert [name for name in sorted(whole) if any(name in reason for reason in reasons(items))] == ["c.gz.gz", "large.md.gz"]
+    assert any("large.md.gz: larger than 10,000 bytes; split it" in reason for reason in reasons(items))
+
+
 def test_without_being_asked_archives_are_refused_with_the_way_out(tmp_path: Path) -> None:
     archive = zipped(tmp_path / "a.zip", FILES)
     with pytest.raises(InvalidDocument, match="is an archive; unpack it, or read what is in it with --archives"):
