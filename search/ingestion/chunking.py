@@ -283,7 +283,8 @@ def _is_no_end(text: str, border: re.Match[str]) -> bool:
     at = border.start()
     if text[at - 1 : at] != "." or "\n" in border[0] or "\r" in border[0]:
         return False
-    start = max(text.rfind("\n", 0, at) + 1, at - _ABBREVIATED)
+    earliest = max(0, at - _ABBREVIATED)
+    start = max(text.rfind("\n", earliest, at) + 1, earliest)
     return _NO_END.search(text[start:at]) is not None
 
 

@@ -205,6 +205,13 @@ def test_many_characters_of_nothing_take_no_time(tokenizer: TextTokenizer, fille
     assert pieces[-1].endswith("end")
 
 
+@pytest.mark.timeout(5)
+def test_how_long_a_line_is_does_not_matter_to_where_its_sentences_end() -> None:
+    text = "x" * 50_000_000 + " It ends." * 20_000 + " Dr. No."
+    ends = [found for found in chunking._SENTENCE.finditer(text, 50_000_000) if not chunking._is_no_end(text, found)]
+    assert len(ends) == 20_000
+
+
 WORDS = st.sampled_from(
     [
         *(
