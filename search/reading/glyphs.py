@@ -4,7 +4,7 @@
 
 import re
 import unicodedata
-from functools import cache
+from functools import lru_cache
 
 _TABLE = """
 hy - en – em — bu • sq □ lz ◊ rs \\ sl / ul _ ru _ br │ bv | ba | bb ¦ or | aq ' oq ‘ cq ’ dq " lq “ rq ” Bq „ bq ‚ fo ‹ fc ›
@@ -29,10 +29,11 @@ _MARKS = {  # of names of several glyphs, behind the first
 }  # fmt: skip
 _BY_NUMBER = re.compile(r"u([0-9A-F]{4,6}(?:_[0-9A-F]{4,6}){0,9})|char(\d{1,7})")
 _LAST = 0x10FFFF
+_KEPT = 2_000  # names with what they stand for: more than there are, and no more of a page that makes names up
 _HALVES = range(0xD800, 0xE000)
 
 
-@cache
+@lru_cache(_KEPT)
 def glyph(name: str) -> str:
     """The characters that a name stands for; empty if nothing is known of that name."""
     if found := _NAMES.get(name):

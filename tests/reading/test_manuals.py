@@ -9,6 +9,7 @@ from readers import readers_of
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
 from search.reading import Reading, manuals
+from search.reading.glyphs import glyph
 
 pytestmark = pytest.mark.usefixtures("reader_kept")
 read, taken = readers_of("a.1")
@@ -181,3 +182,8 @@ def test_a_wide_row_makes_no_others_wide() -> None:
     assert text.startswith("| a |  |", text.index("| a"))
     assert text.endswith("| c |\n| c |\n")
     assert len(text) < 10 * len(page)
+
+
+def test_names_of_signs_that_a_page_makes_up_are_not_kept() -> None:
+    manuals.read((MAN + "".join(f"\\[made-up{number}]" for number in range(5_000))).encode())
+    assert glyph.cache_info().currsize < 5_000
