@@ -413,6 +413,8 @@ def _evaluated(text: str) -> int:
     value, pending, above = 0.0, "+", list[tuple[float, str]]()
     for part in _PART.finditer(text):
         number, sign = part[1], part[2]
+        if number and not pending:
+            break  # behind what is one already
         if number:
             value, pending = _worked_out(value, pending, float(number)), ""
         elif sign == "(":

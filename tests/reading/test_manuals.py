@@ -40,7 +40,7 @@ MDOC = ".Dd May 1, 2024\n.Dt CAT 1\n.Os\n.Sh NAME\n.Nm cat\n.Nd sleeps\n.Sh OPTI
         (
             (
                 ".ie n \\{\\\n.ds X yes\n.\\}\n.el .ds X no\n.if t \\{ gone\ngone \\}\n.if '\\*X'yes' \\*X\n.ig\n"
-                "gone\n..\n.if !\\n(.g gone\n.nr a 2\n.if (\\na>1)&(\\na<3) two"
+                "gone\n..\n.if !\\n(.g gone\n.nr a 2\n.if (\\na>1)&(\\na<3) two\n.nr b 1_2"
             ),
             "yes two",
         ),
