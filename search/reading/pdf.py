@@ -1,4 +1,4 @@
-"""What does a PDF say? Its text with a form feed between pages, and what was filled into its forms."""
+"""What does a PDF say? Its text with a form feed between pages, headings of its bookmarks, and what was filled into its forms."""
 
 import re
 from collections import Counter
@@ -8,6 +8,8 @@ from typing import Any
 
 from search.errors import InvalidDocument
 from search.reading.files import LONGEST
+from search.reading.margins import without_margins
+from search.reading.outline import with_headings
 from search.reading.structure import PAGE_BREAK
 
 _HYPHEN = re.compile("[\u0002\ufffe]\\n?")  # what the library has for a hyphen at the end of a line, inside a word
@@ -58,9 +60,16 @@ def read(content: bytes) -> tuple[str, str, Mapping[str, Any]]:
         if not _HYPHEN.sub("", text).strip() and next(page.get_objects([pypdfium2.raw.FPDF_PAGEOBJ_IMAGE], max_depth=2), None):
             unread["pages_without_text"].append(number)
         page.close()
-    title = document.get_metadata_value("Title").strip("\0 ")
+    try:
+        title = document.get_metadata_value("Title").strip("\0 ")
+    except UnicodeDecodeError:
+        title = ""
     found = {what: numbers for what, numbers in unread.items() if numbers}
-    return title, _whole(PAGE_BREAK.join(pages)).encode("utf-8", "replace").decode(), found
+    return (
+        title,
+        _whole(PAGE_BREAK.join(with_headings(without_margins(pages), document))).encode("utf-8", "replace").decode(),
+        found,
+    )
 
 
 def _text_of(page: Any) -> str:

@@ -35,6 +35,7 @@ _TELLING = 10_000  # characters
 _UNDERLINE = re.compile(r"([=\-~^\"'`#*+:.<>_])\1{2,}[ \t]*")  # of reStructuredText, where it is as long as the line above
 _TEX_LEVELS = ("part", "chapter", "section", "subsection", "subsubsection", "paragraph")
 _MARKED = {  # headings of one line: their marks, of which each counts a level but in TeX, and their words
+    "application/pdf": re.compile(r"(?:\A|(?<=\n\n)|(?<=\f))(#{1,6}) ([^\n\f]+)(?=\n\n|\n?(?:\f|\Z))"),  # bookmarks
     "text/x-org": re.compile(r"^(\*+)[ \t]+(?:(?:TODO|DONE)[ \t]+)?(.+)$", re.MULTILINE),
     "text/asciidoc": re.compile(r"^(={1,6})[ \t]+(.+)$", re.MULTILINE),
     "text/x-typst": re.compile(r"^(={1,6})[ \t]+(.+)$", re.MULTILINE),

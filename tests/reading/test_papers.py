@@ -14,6 +14,8 @@ from papers import docx, pdf
 from search.documents import Document, Rejection
 from search.reading import Reading, mail, notebooks, rtf
 from search.reading import pdf as reading_pdf
+from search.reading.margins import without_margins
+from search.reading.structure import sections
 
 pytestmark = pytest.mark.usefixtures("reader_kept")
 
@@ -103,6 +105,128 @@ def test_a_word_that_two_pages_divide_is_on_the_first() -> None:
 def test_no_hyphens_take_long() -> None:
     for part, end in (("\x02", ""), ("a\x02", ""), ("a-", "\x02"), ("a", "\x02b"), ("\x02\n\f", ""), ("-", "\x02")):
         reading_pdf.joined(part * 100_000 + end)
+
+
+def with_bookmarks(pages: list[str | list[str]], *bookmarks: tuple[int, str, int]) -> bytes:
+    """A PDF with bookmarks: their levels and titles, and to which pages they lead, both from 0."""
+    writer = pypdf.PdfWriter(io.BytesIO(pdf(pages)))
+    above: list[Any] = [None]
+    for level, title, page in bookmarks:
+        above[level + 1 :] = [writer.add_outline_item(title=title, page_number=page, parent=above[level])]
+    out = io.BytesIO()
+    writer.write(out)
+    return out.getvalue()
+
+
+def test_bookmarks_of_a_pdf_head_its_text() -> None:
+    content = with_bookmarks(
+        [
+            ["CHAPTER", "ONE", "CARE OF PUMPS", "Clean them.", "1.1 Valves", "Close them."],
+            ["# make oil", "Pumps: Parts and", "prices of 2026", "Two of each."],
+            "Three more.",
+        ],
+        (0, "Care of pumps", 0),
+        (1, "Valves", 0),
+        (1, "2. Pumps: parts and prices of 2026", 1),
+        (0, "Appendix", 2),
+    )
+    text = reading_pdf.read(content)[1]
+    assert text == (
+        "# CHAPTER ONE Care of pumps\n\nClean them.\n\n## 1.1 Valves\n\nClose them."
+        "\f # make oil\n\n## Pumps: Parts and prices of 2026\n\nTwo of each.\f# Appendix\n\nThree more."
+    )
+    first = "CHAPTER ONE Care of pumps"
+    assert [section.headings for section in sections(text, "application/pdf")] == [
+        (first,),
+        (first, "1.1 Valves"),
+        (first, "Pumps: Parts and prices of 2026"),
+        ("Appendix",),
+    ]
+
+
+def test_bookmarks_that_lead_to_no_line_stand_above_those_that_follow() -> None:
+    writer = pypdf.PdfWriter(io.BytesIO(pdf(["", ["The valve is closed.", "Oil", "Two litres."]])))
+    part = writer.add_outline_item(title="Care", page_number=0)
+    below = pypdf.generic.Fit.xyz(top=300)
+    writer.add_outline_item(title="Nowhere", page_number=1, parent=part, fit=below)
+    writer.add_outline_item(title="Oil", page_number=1, parent=part, fit=below)
+    out = io.BytesIO()
+    writer.write(out)
+    assert reading_pdf.read(out.getvalue())[1] == "\fThe valve is closed.\n\n# Care\n\n## Oil\n\nTwo litres."
+
+
+def test_titles_that_cannot_be_decoded_are_none() -> None:
+    writer = pypdf.PdfWriter(io.BytesIO(pdf(["Care", "Oil"])))
+    damaged = {pypdf.generic.NameObject("/Title"): pypdf.generic.ByteStringObject(b"\xfe\xff\xd8\x00\x00A")}
+    writer.add_outline_item(title="Care", page_number=0)
+    bookmark = writer.add_outline_item(title="Oil", page_number=1).get_object()
+    for one in (bookmark, writer._info):  # no other way writes it undecoded
+        assert isinstance(one, pypdf.generic.DictionaryObject)
+        one.update(damaged)
+    out = io.BytesIO()
+    writer.write(out)
+    assert reading_pdf.read(out.getvalue())[:2] == ("", "# Care\n\fOil")
+
+
+BOOK = [
+    ["Pumps, Release 2.18", "Chapter 1: Care of pumps", "Oil them.", "1"],
+    ["Pumps, Release 2.18", "Clean them.", "2 Chapter 1. Care of pumps"],
+    ["Pumps, Release 2.18", "Paint them.", "1.2. Care of pumps 3"],
+    ["Pumps, Release 2.18", "Total 7", "4 Chapter 2. Wells"],
+    ["Pumps, Release 2.18", "Dig them.", "5"],
+]
+
+
+@pytest.mark.parametrize(
+    ("pages", "texts"),
+    [
+        (
+            BOOK,
+            [
+                "Pumps, Release 2.18\nChapter 1: Care of pumps\nOil them.",
+                "Clean them.",
+                "Paint them.",
+                "Total 7\n4 Chapter 2. Wells",
+                "Dig them.",
+            ],
+        ),
+        ([[f"Week {one}", f"Run {one} km."] for one in range(1, 5)], None),
+        ([[f"Seite {one}", f"Lauf {one} km."] for one in range(1, 5)], [f"Lauf {one} km." for one in range(1, 5)]),
+        (
+            [["Acme", f"Page {one} of 3", f"A{one}", "Net 210.50"] for one in range(1, 4)],
+            ["Acme\nA1\nNet 210.50", "A2\nNet 210.50", "A3\nNet 210.50"],
+        ),
+        ([["Go.", "end"], ["Run."], ["Stop."], ["Sit."], ["Up.", "end"], ["No."], [], ["X"], ["Y", "end"], ["Z"]], None),
+        ([["Same."], ["Same."], ["Same."]], None),
+        ([["Go.", "3"], ["Run.", "9"], ["Stop.", "1"]], None),
+        ([["Pumps", "Go.", "1"], ["Pumps", "Run.", "2"]], None),
+        ([["1"], ["2"], ["3"]], None),
+    ],
+    ids=["book", "titles", "numbers", "bills", "code", "alone", "no_order", "few", "nothing_else"],
+)  # fmt: skip
+def test_running_heads_and_numbers_of_pages_are_no_text(pages: list[list[str]], texts: list[str] | None) -> None:
+    assert reading_pdf.read(pdf(pages))[1].split("\f") == (texts or ["\n".join(page) for page in pages])
+
+
+def test_contents_are_no_text_and_other_dots_are_few() -> None:
+    entries = [
+        "Contents",
+        "1 Care 1",
+        *(f"1.{number} Oil {'. ' * 20}{number // 2}" for number in range(9)),
+        "A long",
+        f"name{'.' * 20} 4",
+    ]
+    menu = [f"Coffee {'.' * 20} {price}" for price in ("2", "3.50", "1", "4", "900", "7")]
+    few = [line.replace("." * 20, "…") for line in menu]
+    pages = reading_pdf.read(pdf([entries, [f"2 Wells {'. ' * 9} 4", "iii"], "Text.", menu]))[1].split("\f")
+    assert pages == ["", "", "Text.", "\n".join(few)]
+    extract = reading_pdf.read(pdf([entries, "Text."]))[1]  # which has not the pages that its contents name
+    assert "A long\nname… 4\fText." in extract
+
+
+def test_margins_take_no_long_time() -> None:
+    for page in ("1 " * 90 + "\nx\n" + "." * 190, ". " * 50_000, "a\n" * 50_000, "9" * 150 + "\n" + " " * 190 + "x"):
+        without_margins([page] * 50)
 
 
 def test_pages_that_are_pictures_are_told(tmp_path: Path) -> None:
