@@ -30,6 +30,14 @@ _NAMED = re.compile(  # what is called so in a page is no content of it
     r"|language|edit|source-?link|jump|catlinks|site-?sub|content-?sub|noprint|print-?only)",
     re.IGNORECASE,
 )
+_FOOTER = re.compile(
+    r"(?<![a-z])(?:(?:page|site|global|main)[-_]?)?footer(?![a-z])|cookie-?(?:banner|consent|notice)", re.IGNORECASE
+)
+_OF_LINKS = re.compile(
+    r"(?<![a-z])(?:(?:sphinx|site|page|left|right)[-_]?)?(?:side-?bar|navbar|breadcrumbs?)(?![a-z])", re.IGNORECASE
+)
+_NOT_SHOWN = "nav, :not(nav) > :is(script, style, noscript)"
+_WRITTEN = frozenset(("p", "pre", "table", "ul", "ol", "dl", "h1", "h2", "h3", "h4", "h5", "h6"))  # beside these is no furniture
 _BLOCKS = PARAGRAPHS - {"hr"} | {"address"}
 _PROSE = frozenset(("p", "pre", "blockquote", "table", "dl", "figure"))
 _SHORTEST = 10  # characters beside links, of a paragraph that is content where it stands beside the main part …
@@ -53,6 +61,9 @@ def _main(body: "LexborNode") -> "LexborNode":
 def content_of(body: "LexborNode") -> list["LexborNode"]:
     """The main part of a page, and in their order what else a reader calls its content: a heading, an introduction, a warning."""
     main = _main(body)
+    if main.mem_id == body.mem_id:
+        _take_furniture(body)
+        return [body]
     before: list[LexborNode] = []
     after: list[LexborNode] = []
     part: LexborNode | None = main
@@ -62,6 +73,52 @@ def content_of(body: "LexborNode") -> list["LexborNode"]:
         part = part.parent
     heading = None if main.css_first("h1") else next((one for one in before if one.tag == "h1"), None)
     return [*(one for one in before if one.tag != "h1" or one is heading), main, *(one for one in after if one.tag != "h1")]
+
+
+def _take_furniture(body: "LexborNode") -> None:
+    """Take away what stands around all else on a page that marks no main part, as long as most of its text stays."""
+    total = 0
+    found: list[tuple[LexborNode, int]] = []  # and their lengths
+    inside: LexborNode | None = body
+    for _ in range(_DEEPEST_BESIDE):
+        if inside is None:
+            break
+        children = [(node, _shown(node)) for node in inside.iter(include_text=False) if not _is_hidden(node)]
+        total = total or sum(length for _, length in children)
+        largest = next((node for node, length in children if 2 * length > total), None)
+        found += [(node, length) for node, length in children if node is not largest and _stands_around(node)]
+        inside = None if largest is None or any(one.tag in _WRITTEN for one in (largest, *largest.iter())) else largest
+    if 2 * sum(length for _, length in found) < total:
+        for node, _ in found:
+            node.decompose()
+
+
+def _shown(node: "LexborNode") -> int:
+    """About how many characters of it are shown; counted quickly, since each page asks."""
+    return len(node.text(deep=True)) - sum(len(hidden.text(deep=True)) for hidden in node.css(_NOT_SHOWN))
+
+
+def _has_prose(node: "LexborNode") -> bool:
+    """Whether it has words of some length beside links."""
+    links = 0
+    for inner, begins in walk(node):
+        if inner.is_text_node:
+            if not links and len((inner.text_content or "").strip()) >= _SHORTEST_LOOSE:
+                return True
+        elif inner.tag in _LINKED:
+            links += 1 if begins else -1
+    return False
+
+
+def _stands_around(node: "LexborNode") -> bool:
+    """Whether an element holds nothing of a page's own: by what it is, or by its class; an id may be that of a section."""
+    attributes = node.attributes
+    role, kind = attributes.get("role") or "", attributes.get("class") or ""
+    if node.tag == "footer" or role in _ROLES or _FOOTER.search(kind):
+        return True
+    if _OF_LINKS.search(kind):
+        return not _has_prose(node)
+    return (node.tag in {"header", "aside"} or role == "banner") and next(_beside([node]), None) is None
 
 
 def _siblings(node: "LexborNode", towards: str) -> Iterator["LexborNode"]:

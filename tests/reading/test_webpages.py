@@ -205,6 +205,26 @@ def test_content_beside_the_main_part_is_kept_and_no_menus(page: str, text: str)
     assert to_markdown(page)[1] == text
 
 
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        (f"<header><div>Shop Help 7.4</div></header><div><h1>Kites</h1><p>{SHOP}</div><footer><h3>Debug</h3><p>A</footer>", ""),
+        (
+            f"<div><div class=sphinxsidebar><h3>Contents</h3><a href=a>A</a></div><div><h1>Kites</h1><p>{SHOP}</div></div>",
+            "",
+        ),
+        (f"<aside class=left>Index <input></aside><h1>Kites</h1><p>{SHOP}</p><div role=contentinfo>(c) Acme</div>", ""),
+        (f"<div class=page-footer><p>Legal, 2026</div><div role=banner><a href=/>Acme</a></div><h1>Kites</h1><p>{SHOP}", ""),
+        (f"<header><h1>Kites</h1></header><p>{SHOP}</p><div class=breadcrumbs><a href=a>A</a> &gt; <a href=b>B</a></div>", ""),
+        (f"<h1>Kites</h1><p>{SHOP}</p><div class=sidebar><p>{WARNING}</div>", f"\n{WARNING}\n"),
+        (f"<h1>Kites</h1><p>{SHOP}</p><section id=cookies><h2>Cookies</h2><p>None.</section>", "\n## Cookies\n\nNone.\n"),
+        (f"<div><h1>Kites</h1><p>{SHOP}</p><div class=footer>Of this part.</div></div>", "\nOf this part.\n"),
+    ],
+)
+def test_what_stands_around_a_page_without_a_main_part_is_no_content(page: str, text: str) -> None:
+    assert to_markdown(f"<body>{page}")[1] == f"# Kites\n\n{SHOP}\n{text}"
+
+
 def test_the_title_is_that_of_the_head() -> None:
     assert to_markdown("<title> A\n page </title><svg><title>Chart</title></svg>")[0] == "A page"
     assert to_markdown("<body><svg><title>Chart</title></svg>")[0] == ""
@@ -237,6 +257,8 @@ def test_encodings_are_those_of_the_web(content: bytes, text: str, metadata: dic
         lambda: "<p>" + "1<sup>2</sup>" * 30_000,
         lambda: "<h1>" * 3_000 + "x",
         lambda: "<main>x x x</main>" + "<div><p>a" * 3_000,
+        lambda: "<div><header>x</header>" * 3_000 + "x" * 10_000,
+        lambda: "<header>x</header><aside>y</aside>" * 3_000 + "x" * 100_000,
         lambda: "<main>x</main>" + "<div>" * 3_000 + "<h1>" * 1_000,
         lambda: "<table><tr>" + "<td rowspan=2>" * 1_000 + "<tr><td>x" * 100,
         lambda: f"<table><tr><td rowspan=9999>{'x' * 1_000}<td>y" + "<tr><td>y" * 2_000,
