@@ -139,13 +139,18 @@ class _Margins:
         return place > 0 and all(self._text.find(part, 0, place) >= 0 for part in words)
 
 
+def is_number_of_page(line: str) -> bool:
+    """Whether it says nothing else."""
+    return not all(match["rest"] for match in _numbers_of(line))
+
+
 def _numbers_of(line: str) -> Iterator[re.Match[str]]:
     return (match for one in (_AT_BEGINNING, _AT_END) if (match := one.fullmatch(line)))
 
 
 def _words_of(line: str) -> tuple[str, ...]:
     """What stands between numbers; nothing if the line is the number of a page."""
-    if not all(match["rest"] for match in _numbers_of(line)):
+    if is_number_of_page(line):
         return ()
     return tuple(part for part in _BETWEEN_DIGITS.split(line.lower()) if part)
 

@@ -9,6 +9,7 @@ from itertools import accumulate, islice
 from typing import Any, NamedTuple
 
 from search.passages import few_marks
+from search.reading.margins import is_number_of_page
 
 _MOST = 20_000  # bookmarks
 _LONGEST = 300  # characters of a heading
@@ -72,11 +73,12 @@ def _bookmarks(document: Any) -> dict[int, list[_Bookmark]]:
 
 
 def _title(bookmark: Any) -> str:
-    """On one line; empty if it is damaged."""
+    """On one line; empty if it is damaged, or only numbers a page."""
     try:
-        return " ".join(bookmark.get_title().replace("\0", "").split())[:_LONGEST]
+        title = " ".join(bookmark.get_title().replace("\0", "").split())[:_LONGEST]
     except UnicodeDecodeError:
         return ""
+    return "" if is_number_of_page(title) else title
 
 
 def _marked(page: str, bookmarks: Sequence[_Bookmark], above: list[_Bookmark]) -> str:
@@ -132,9 +134,8 @@ class _Lines:
                 break
             start = bisect_right(self._starts, at) - 1
             end = bisect_left(self._starts, at + len(wanted))
-            is_whole = self._starts[end] == at + len(wanted) and _BEFORE.fullmatch(
-                self._text[self._starts[start] : at].decode("utf-8", "replace")
-            )
+            before = self._text[max(self._starts[start], at - _LONGEST) : at].decode("utf-8", "replace")
+            is_whole = self._starts[end] == at + len(wanted) and _BEFORE.fullmatch(before)
             if is_whole and end - start <= _LINES:
                 return start, end
         return None

@@ -129,6 +129,7 @@ def test_bookmarks_of_a_pdf_head_its_text() -> None:
         (1, "Valves", 0),
         (1, "2. Pumps: parts and prices of 2026", 1),
         (0, "Appendix", 2),
+        (0, "Page 3", 2),
     )
     text = reading_pdf.read(content)[1]
     assert text == (
