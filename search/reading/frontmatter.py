@@ -41,7 +41,7 @@ def end_of_front_matter(text: str) -> int:
 
 
 def front_matter(text: str) -> dict[str, Any]:
-    """Its fields, as JSON holds them; empty without one, or where it is neither YAML nor TOML.
+    """Its fields, as JSON holds them; empty without one. Of what is no YAML each field is read by itself, or else is text.
 
     What a number would not give back as it is written stays text: a version 1.10, 010, a time 12:30.
     """
@@ -49,7 +49,7 @@ def front_matter(text: str) -> dict[str, Any]:
     if front is None:
         return {}
     try:
-        fields = tomllib.loads(front.text, parse_float=_numeral) if front.is_toml else _yaml(front.text)
+        fields = tomllib.loads(front.text, parse_float=_numeral) if front.is_toml else _fields(front.text)
         return _plain(fields, [_MOST_VALUES]) if isinstance(fields, dict) else {}
     except (ValueError, RecursionError):
         return {}
@@ -72,6 +72,31 @@ def _front_matter(text: str) -> _FrontMatter | None:
     if not fields or not all(map(_FIELD.match, fields)):
         return None
     return _FrontMatter(begins[1] == "+++", inside, ends.end())
+
+
+def _fields(text: str) -> Any:
+    """What YAML holds; where it is none, such as for a second colon in a title, what each field by itself holds."""
+    try:
+        return _yaml(text)
+    except (ValueError, RecursionError):
+        fields: dict[str, Any] = {}
+        for field in re.split(r"\n(?=[\"'\w])", text)[:_MOST_VALUES]:
+            name, colon, value = (part.strip() for part in field.partition(":"))
+            if colon and value and value[0] not in "&*!|>{":
+                fields |= _field(name, value, field)
+        return fields
+
+
+def _field(name: str, value: str, written: str) -> dict[str, Any]:
+    try:
+        found = _yaml(written)
+        return found if isinstance(found, dict) else {}
+    except (ValueError, RecursionError):
+        return {} if value.startswith("[") else {name.strip("\"'"): _unquoted(value.partition("\n")[0].strip())}
+
+
+def _unquoted(value: str) -> str:
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
 
 
 def _yaml(text: str) -> Any:

@@ -39,6 +39,10 @@ def divided(text: str, media_type: str) -> Divided:
         ),
         ("---\ntitle: {{ page.title }}\n---\nText", {}),
         ("---\na: &x [1]\nb: *x\n---\nText", {}),
+        (
+            "---\ntitle: Search: a guide\ntags:\n  - a\n  - b\nby: @ann\nn: 2\n---\nText", {"title": "Search: a guide",
+            "tags": ["a", "b"], "by": "@ann", "n": 2},
+        ),
         ("+++\ntitle = \n+++\nText", {}),
         ("---\na: " + "[" * 5_000 + "\n---\nText", {}),
         ("---\na: [" + "1, " * 2_000 + "]\n---\nText", {}),
