@@ -10,6 +10,7 @@ from search.reading.webpages import fence_for, to_markdown
 
 _MOST = 20_000  # characters of an output that shows something else than what was printed
 _OBJECT = re.compile(r"\s*<[^<>]*>\s*")  # what Python calls one, in place of what it shows
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # and what else a terminal is told
 
 
 def read(content: bytes) -> tuple[str, str, Mapping[str, Any]]:
@@ -49,17 +50,19 @@ def read(content: bytes) -> tuple[str, str, Mapping[str, Any]]:
 def _shown(output: Mapping[str, Any]) -> tuple[str, bool]:
     """What a reader of the notebook sees of an output, if that is text; and whether it was printed, or is Markdown."""
     if output.get("output_type") == "error":
-        return f"{output.get('ename', '')}: {output.get('evalue', '')}"[:_MOST], True
+        return _COLOURS.sub("", f"{output.get('ename', '')}: {output.get('evalue', '')}")[:_MOST], True
     data = output.get("data")
     kinds = data if isinstance(data, dict) else {}
-    printed = _joined(output.get("text") or kinds.get("text/plain"))
+    printed = _COLOURS.sub("", _joined(output.get("text") or kinds.get("text/plain")))
     if written := _joined(kinds.get("text/markdown")):
         return written, False
     if printed.strip() and not _OBJECT.fullmatch(printed):
         return printed, True
     page = to_markdown(_joined(kinds.get("text/html")))[1].strip() if "text/html" in kinds else ""
     written = page or _joined(kinds.get("text/latex"))
-    return (written, False) if written else (printed, True)
+    if written or any(kind.startswith("image/") for kind in kinds):
+        return written, False
+    return printed, True
 
 
 def _joined(lines: Any) -> str:

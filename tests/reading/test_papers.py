@@ -477,7 +477,7 @@ def test_a_notebook_is_its_texts_its_code_and_what_that_printed(tmp_path: Path) 
     (tmp_path / "a.ipynb").write_text(json.dumps(notebook))
     document = taken(tmp_path / "a.ipynb")
     assert document.title == "Ferries"
-    assert document.text == "# Ferries\n\nOn lakes.\n\n```python\nprint(1)\n```\n\n```\n1\n```\n\n```\n<Figure>\n```\n"
+    assert document.text == "# Ferries\n\nOn lakes.\n\n```python\nprint(1)\n```\n\n```\n1\n```\n"
 
 
 @pytest.mark.parametrize(
@@ -493,6 +493,8 @@ def test_a_notebook_is_its_texts_its_code_and_what_that_printed(tmp_path: Path) 
         ),
         ({"data": {"text/html": "<b>Two</b><script>x()</script>", "text/plain": ["<IPython.core.display.HTML object>"]}}, "Two"),
         ({"data": {"text/latex": "$x^2$", "image/png": "iV"}}, "$x^2$"),
+        ({"output_type": "stream", "name": "stderr", "text": ["\x1b[33mslow\x1b[0m ", "boat"]}, "```\nslow boat\n```"),
+        ({"output_type": "error", "ename": "E", "evalue": "\x1b[1;31mbad\x1b[0m"}, "```\nE: bad\n```"),
         ({"data": {"text/html": "<table><tr><td>1</table>", "text/plain": "   a\n0  1"}}, "```\n   a\n0  1\n```"),
         ({"data": {"text/html": "<div></div>", "text/plain": "<Figure>"}}, "```\n<Figure>\n```"),
     ],
