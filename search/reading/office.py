@@ -4,6 +4,7 @@ import io
 import re
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from search.reading import (
     compound,
     encapsulated,
     epub,
+    fictionbook,
     mail,
     opendocument,
     outlook,
@@ -80,6 +82,9 @@ def read(content: bytes, media_type: str) -> tuple[str, str, Mapping[str, Any]]:
         html, beside, title = (_extracted(part, media_type)[1].translate(shown) if part else "" for part in parts)
         return webpages.words_of(title), to_markdown(html + webpages.margins([beside]))[1], metadata
     if media_type == OFFICE[".fb2"]:
+        with suppress(ValueError):  # the library takes much that is no XML
+            title, html = fictionbook.read(content)
+            return title, to_markdown(html)[1], metadata
         content = signs.hidden(signs.in_utf_8(content))
     about, html = _extracted(content, media_type)
     return signs.shown(str(about.get("title") or "")), to_markdown(signs.shown_in_html(html))[1], metadata

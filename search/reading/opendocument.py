@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element
 
 from search.errors import InvalidDocument
-from search.reading.packages import DAMAGED, elements, local_name, parsed
+from search.reading.packages import DAMAGED, elements, local_name, parsed, value_of
 from search.reading.webpages import margins
 
 _DRAWING = ":xmlns:drawing:"  # in the namespaces of what stands beside the text
@@ -85,7 +85,7 @@ class _Writer:
     def document(self, content: Element, pages: Iterable[Element]) -> str:
         """What it says, its notes, and its headers and footers, each once."""
         styles = elements(content, "style")
-        self._titles |= {_value(style, "name") for style in styles if _value(style, "parent-style-name") == "Title"}
+        self._titles |= {value_of(style, "name") for style in styles if value_of(style, "parent-style-name") == "Title"}
         text = "".join(_written(self._blocks(one)) for one in elements(content, "text"))
         beside = margins(_written(self._blocks(margin)) for page in pages for margin in page)
         return text + "".join(self._notes) + beside
@@ -119,7 +119,7 @@ class _Writer:
     def _tag(self, paragraph: Element) -> str:
         if local_name(paragraph) == "h":
             return f"h{min(_number(paragraph, 'outline-level'), _LOWEST)}"
-        return "h1" if _value(paragraph, "style-name") in self._titles else "p"
+        return "h1" if value_of(paragraph, "style-name") in self._titles else "p"
 
     def _inline(self, element: Element, beside: list[str]) -> _Step:
         """The words in an element; what stands beside them is put aside."""
@@ -169,7 +169,7 @@ class _Writer:
 
     def _object(self, element: Element) -> str:
         """A formula, in HTML; nothing of other objects, which are counted."""
-        path = _value(element, "href").removeprefix("./")
+        path = value_of(element, "href").removeprefix("./")
         inside = _other(self._archive, f"{path}/content.xml")
         if inside.tag != f"{{{_MATH}}}math":
             self.objects += 1
@@ -198,12 +198,7 @@ def _written(first: _Step) -> str:
     return written or ""
 
 
-def _value(element: Element, name: str) -> str:
-    """An attribute, whatever its namespace."""
-    return next((value for key, value in element.items() if key.rpartition("}")[2] == name), "")
-
-
 def _number(element: Element, name: str) -> int:
     """An attribute that is a number; 1 if it is none."""
-    value = _value(element, name)
+    value = value_of(element, name)
     return max(int(value[:3]), 1) if value.isascii() and value.isdecimal() else 1

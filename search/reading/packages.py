@@ -84,6 +84,11 @@ def local_name(element: Element) -> str:
     return element.tag.rpartition("}")[2]
 
 
+def value_of(element: Element, name: str) -> str:
+    """An attribute, whatever its namespace; empty if there is none."""
+    return next((value for key, value in element.items() if key.rpartition("}")[2] == name), "")
+
+
 def as_usual(content: bytes) -> bytes:
     """A package whose parts are written as Office writes them: in UTF-8, by its prefixes, and in the edition that is not strict.
 
