@@ -116,6 +116,22 @@ def test_no_paragraph_of_a_slide_is_lost_behind_an_empty_run(tmp_path: Path) -> 
     assert "Second" in taken(tmp_path).text
 
 
+def test_notes_are_read_where_a_slide_is_nothing_but_a_linked_picture(tmp_path: Path) -> None:
+    base = "http://schemas.openxmlformats.org"
+    relations = f"{base}/officeDocument/2006/relationships"
+    names = f'xmlns:p="{base}/presentationml/2006/main" xmlns:a="{base}/drawingml/2006/main" xmlns:r="{relations}"'
+    target = f'<Relationship Id="r8" Type="{relations}/notesSlide" Target="../notesSlides/n.xml"/>'
+    parts = {
+        "ppt/slides/slide1.xml": f"<p:sld {names}><p:cSld><p:spTree><p:pic><p:nvPicPr><p:cNvPr id='4' name='x'/></p:nvPicPr>"
+        "<p:blipFill><a:blip r:link='r9'/></p:blipFill><p:spPr/></p:pic></p:spTree></p:cSld></p:sld>",
+        "ppt/slides/_rels/slide1.xml.rels": f'<Relationships xmlns="{base}/package/2006/relationships">{target}</Relationships>',
+        "ppt/notesSlides/n.xml": f"<p:notes {names}><p:cSld><p:spTree><p:sp><p:nvSpPr><p:nvPr><p:ph type='body'/></p:nvPr>"
+        "</p:nvSpPr><p:txBody><a:p><a:r><a:t>Otters</a:t></a:r></a:p></p:txBody></p:sp></p:spTree></p:cSld></p:notes>",
+    }
+    (tmp_path / "a.pptx").write_bytes(pptx([("", "")], parts))
+    assert taken(tmp_path).text == "## Notes of slide 1\n\nOtters\n"
+
+
 def test_slides_of_the_strict_edition_and_of_other_prefixes_are_read(tmp_path: Path) -> None:
     run = '</a:t></a:r><a:r><a:rPr b="1"/><a:t>'
     content = pptx([("Sa" + run + "les", "R&amp;D"), ("Next", "More.")])

@@ -131,7 +131,7 @@ def _presentation(content: bytes, media_type: str) -> tuple[str, str, Mapping[st
         title = str(about.get("title") or "")
     except ValueError:
         html = slides.to_html(found)  # of pictures that are linked, or missing, the library makes an error
-        if not html:
+        if not html and not any(one.notes for one in found):
             raise
     damaged = sum(one.notes is None for one in found)
     return title, html + slides.notes_to_html(found), {"notes_left_out": damaged} if damaged else {}
