@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any, Literal
 
 from search.documents import Hit
-from search.errors import IndexFailure
+from search.errors import IndexFailure, UnsupportedFilter
 from search.index.contract import PlainFilter, VectorIndex
 from search.index.filters import Kind, any_of, fields_of, kinds_of
 
@@ -85,6 +85,6 @@ def _fractions(value: Any, steps: Sequence[str]) -> Iterator[float]:
 
 def _passing(index: VectorIndex, filter: PlainFilter) -> int | None:
     """How many passages pass; None where a server in strict mode does not look for a kind by an index of another."""
-    with suppress(IndexFailure):
+    with suppress(IndexFailure, UnsupportedFilter):
         return index.count(filter)
     return None

@@ -189,7 +189,7 @@ def test_texts_far_beyond_the_window_take_no_time(served: Served) -> None:
         assert time.perf_counter() - began < 15
     assert resident(served) < before + 200_000_000
     told = retried(served, "/v1/search", {"query": "word " * 20_000}).json()
-    assert told["warnings"][0] == "the query has at least 4000 tokens and the embedder read 254"
+    assert "the query has at least 4000 tokens and the embedder read 254" in told["warnings"]
 
 
 def test_texts_far_beyond_the_window_keep_no_small_request_waiting(settings: Settings) -> None:
