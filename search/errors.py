@@ -7,7 +7,7 @@ What stands behind a name is of its kind:
         UnsupportedFilter, InvalidDataset
     ModelError: ModelNotFound, ModelIncomplete, ModelCorrupt, ModelUnavailable, UnsupportedModel, ExportFailed, SelfTestFailed,
         RuntimeConflict, DeviceUnavailable, InferenceFailed
-    IndexFailure: IndexBusy, IndexMismatch, IndexCorrupt, ReindexRefused, IndexFull, DocumentIncomplete,
+    IndexFailure: IndexBusy, IndexMismatch, IndexCorrupt, IndexHindered, ReindexRefused, IndexFull, DocumentIncomplete,
         CollectionNotFound, IndexUnreachable, IndexTimeout, IndexDenied, IndexOverloaded, IndexFaulted, IndexRejected,
         IndexGarbled
     ServiceError: ServiceUnreachable, ServiceOverloaded, ServiceRefused
@@ -136,6 +136,10 @@ class CollectionForeign(IndexMismatch):
 
 class IndexCorrupt(IndexFailure):
     """The collection's files cannot be opened."""
+
+
+class IndexHindered(IndexFailure):
+    """This machine refuses what the engine needs: memory, open files, rights, or a disk that can be written and read."""
 
 
 class ReindexRefused(IndexFailure):

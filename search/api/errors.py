@@ -14,6 +14,7 @@ from search.errors import (
     IndexFailure,
     IndexFull,
     IndexGarbled,
+    IndexHindered,
     IndexMismatch,
     IndexOverloaded,
     IndexRejected,
@@ -41,6 +42,7 @@ _STATUS: tuple[tuple[type[SearchError], int], ...] = (
     (IndexRejected, 422),
     (IndexDenied, 502),
     (IndexCorrupt, 500),
+    (IndexHindered, 500),
     (IndexOverloaded, 503),
     (IndexFailure, 503),  # unreachable, too slow, faulted: it may pass
     (OutOfMemory, 503),
@@ -60,6 +62,7 @@ _WORDS: tuple[tuple[type[SearchError], str], ...] = (
     (IndexGarbled, "what answers in the place of the collection's server is no Qdrant"),
     (IndexRejected, "the engine refuses the request as it stands"),
     (IndexFull, "there is no room left for the collection"),
+    (IndexHindered, "the service's machine cannot open or write the collection; its log says why"),
     (IndexFailure, "the collection cannot be reached now"),
     (OutOfMemory, "the model has too little memory for this now"),
     (SearcherClosed, "the collection was closed meanwhile, as one is that is dropped; try again"),

@@ -29,7 +29,7 @@ from search.cli.output import note_rejections
 from search.cli.paths import path
 from search.cli.progress import ProgressReport, graph_of
 from search.documents import counted, listed
-from search.errors import IndexCorrupt, IndexFull, IndexRejected, InvalidQuery, InvalidSettings
+from search.errors import IndexCorrupt, IndexFull, IndexHindered, InvalidQuery, InvalidSettings
 from search.factory import build_collections, build_words
 from search.searcher import Searcher, open_search
 from search.settings import EdgeSettings, MemorySettings, PayloadType, checked_collection
@@ -120,7 +120,7 @@ def drop(name: Unaliased, data_dir: DataDir = None, *, yes: Yes = False) -> None
     with closing(build_collections(load_settings(data_dir, None))) as engine:
         try:
             points = counted(engine.info(name, exact=True).points, "passage")
-        except (IndexCorrupt, IndexFull, IndexRejected):  # a disk may be full, and this makes room
+        except (IndexCorrupt, IndexFull, IndexHindered):  # a disk may be full, and this makes room
             points = "passages that cannot be counted"
         if not yes:
             confirm(f"Remove {name} with {points} from {engine.location} for good?")

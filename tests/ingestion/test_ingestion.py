@@ -32,6 +32,7 @@ from search.errors import (
     IndexCorrupt,
     IndexFailure,
     IndexFull,
+    IndexHindered,
     IndexRejected,
     InvalidDocument,
     SearchError,
@@ -669,13 +670,13 @@ def test_what_stands_in_the_engines_way_is_no_damage(tmp_path: Path) -> None:
     least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, most))
     try:
-        with pytest.raises(IndexRejected, match=r"Too many open files.*; too many files are open: allow more \(ulimit -n\)$"):
+        with pytest.raises(IndexHindered, match=r"Too many open files.*; too many files are open: allow more \(ulimit -n\)$"):
             load("documents", tmp_path / "collections" / "documents" / "shard")
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (least, most))
     EdgeIndex(tmp_path, "documents").ensure(spec, create=False)
     for said in ("Failed to open mmap: Cannot allocate memory (os error 12)", "Out of memory, free: 22690181120"):
-        with pytest.raises(IndexRejected, match=r"vm\.max_map_count"), translated():
+        with pytest.raises(IndexHindered, match=r"vm\.max_map_count"), translated():
             raise RuntimeError(said)
 
 

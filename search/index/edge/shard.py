@@ -9,7 +9,7 @@ from pathlib import Path
 
 import qdrant_edge as edge
 
-from search.errors import IndexCorrupt, IndexFailure, IndexFull, IndexRejected
+from search.errors import IndexCorrupt, IndexFailure, IndexFull, IndexHindered, IndexRejected
 from search.index.edge.building import Building, settle
 from search.index.edge.conversion import GRAPH_FROM_BYTES
 from search.system.files import hindrance, is_full, lack_of_room
@@ -219,8 +219,8 @@ def load(name: str, folder: Path) -> edge.EdgeShard:
     except IndexFailure as error:
         if isinstance(error, IndexFull):
             raise
-        if hindrance(error):
-            raise IndexRejected(f"collection {name!r} cannot be opened: {error}") from error
+        if isinstance(error, IndexHindered):
+            raise IndexHindered(f"collection {name!r} cannot be opened: {error}") from error
         message = f"collection {name!r} cannot be opened ({error}); restore or delete the folder {folder.parent}"
         raise IndexCorrupt(message) from error
 
@@ -235,11 +235,12 @@ def translated() -> Iterator[None]:
     except Exception as error:
         if is_full(error):
             raise IndexFull(f"{lack_of_room('the collection', error)} and run the same again") from error
-        remedy = hindrance(error)
-        raise IndexRejected(f"Qdrant Edge refused the request: {error}{remedy and f'; {remedy}'}") from error
+        if remedy := hindrance(error):
+            raise IndexHindered(f"Qdrant Edge could not go on: {error}; {remedy}") from error
+        raise IndexRejected(f"Qdrant Edge refused the request: {error}") from error
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # the binding's own, a BaseException that cannot be imported
             raise
         if remedy := hindrance(error):
-            raise IndexRejected(f"Qdrant Edge gave up: {error}; {remedy}") from error
+            raise IndexHindered(f"Qdrant Edge gave up: {error}; {remedy}") from error
         raise IndexCorrupt(f"Qdrant Edge gave up, the collection's files may be damaged: {error}") from error
