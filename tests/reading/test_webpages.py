@@ -140,8 +140,8 @@ def test_long_pages_in_xml_take_as_long_as_others(before: str, piece: str, after
         ),
         ("<dl><dt>a<dd>---</dl><ul><li>b<dl><dt>c<dd><p>d</dl></ul>", "a\n\n---\n\n- b\n  c\n  d\n"),
         (
-            "<h2>A</h2><div class='note big'><div><h3>Note</h3></div><p>b</div><aside><h2>Tip</h2>c</aside>",
-            "## A\n\nNote\n\nb\n\nTip\n\nc\n",
+            "<h2>A</h2><div class='note big'><div><h3>Note</h3></div><p>b</div><aside><h2>Tip</h2><p>It may be c, too.</aside>",
+            "## A\n\nNote\n\nb\n\nTip\n\nIt may be c, too.\n",
         ),
         (
             "<div role=note><h3>A</h3></div><div class=notes><h3>B</h3>c</div><article class=note><h3>D</h3>e</article>",
