@@ -22,9 +22,9 @@ class Push:
     """What became of it."""
 
     ingest: IngestReport  # how the server's collection was filled; it keeps documents that were ingested or updated there since
-    kept_ids: tuple[str, ...]  # the first of those
+    kept_ids: tuple[str, ...]  # some of those, in order
     only_there: int  # documents that the server's has and the embedded one has not; they stay, too
-    only_there_ids: tuple[str, ...]  # the first of those
+    only_there_ids: tuple[str, ...]  # some of those, in order
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data, the report's fields among the others."""
@@ -94,7 +94,7 @@ def push(
         else:
             parts = None if settings.tenant is None else [_part_of(source, Tenant(spec.tenant, settings.tenant))]
             report = part_by_part(source, target, spec, copied, parts)
-        return Push(report, tuple(kept.first), only_there.count, tuple(only_there.first))
+        return Push(report, tuple(sorted(kept.first)), only_there.count, tuple(sorted(only_there.first)))
 
 
 def _part_of(source: VectorIndex, tenant: Tenant) -> PlainFilter:
