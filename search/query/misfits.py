@@ -20,8 +20,8 @@ _FOUND_BY: Mapping[Literal["number", "boolean"], str] = {
 
 def misfits(index: VectorIndex, filter: PlainFilter) -> list[str]:
     """In words, the fields that a filter asks about and no passage has, or has of another kind; of the first few."""
-    names = sorted(set(fields_of(filter)))[:_FIELDS_LOOKED_AT]  # each is counted
-    absent = [name for name in names if _passing(index, {"must_not": [{"is_empty": {"key": name}}]}) == 0]
+    names = sorted(set(fields_of(filter)))[:_FIELDS_LOOKED_AT]  # each is asked about
+    absent = [name for name in names if _is_any(index, {"must_not": [{"is_empty": {"key": name}}]}) is False]
     asked = sorted({one for one in kinds_of(filter) if one[0] in names and one[0] not in absent})
     return [
         *(f"no document has the field {name!r} that the filter asks about" for name in absent),
@@ -32,22 +32,22 @@ def misfits(index: VectorIndex, filter: PlainFilter) -> list[str]:
 def _misfit(index: VectorIndex, name: str, kind: Kind, numbers: Sequence[int]) -> str:
     """How a field that is there holds nothing of the kind that a filter compares it with, or a number of it as 1.0."""
     if kind != "text":
-        if _passing(index, {"must": [any_of(kind, name)]}) == 0:
+        if _is_any(index, {"must": [any_of(kind, name)]}) is False:
             return f"no document has a {kind} in the field {name!r} that the filter asks about; {_FOUND_BY[kind]}"
         return _with_point(index, name, numbers)
     for other in _FOUND_BY:
-        if _passing(index, {"must_not": [{"is_empty": {"key": name}}, any_of(other, name)]}) == 0:
+        if _is_any(index, {"must_not": [{"is_empty": {"key": name}}, any_of(other, name)]}) is False:
             there = f"all that have the field {name!r} have a {other} there"
             return f"{there}, and the filter asks for a text; write it without quotes"
     return ""
 
 
 def _with_point(index: VectorIndex, name: str, numbers: Sequence[int]) -> str:
-    """Which of some whole numbers a field holds as 1.0; in one count where it is none."""
+    """Which of some whole numbers a field holds as 1.0; in one request where it is none."""
 
     def held(some: Sequence[int]) -> bool:
         alike = [{"key": name, "range": {"gte": one, "lte": one}} for one in some]
-        return bool(_passing(index, {"must": [{"should": alike}], "must_not": [{"key": name, "match": {"any": [*some]}}]}))
+        return bool(_is_any(index, {"must": [{"should": alike}], "must_not": [{"key": name, "match": {"any": [*some]}}]}))
 
     number = next((one for one in numbers if held([one])), None) if numbers and held(numbers) else None
     if number is None:
@@ -83,8 +83,11 @@ def _fractions(value: Any, steps: Sequence[str]) -> Iterator[float]:
             yield value
 
 
-def _passing(index: VectorIndex, filter: PlainFilter) -> int | None:
-    """How many passages pass; None where a server in strict mode does not look for a kind by an index of another."""
+def _is_any(index: VectorIndex, filter: PlainFilter) -> bool | None:
+    """Whether a passage passes, of which the first is looked for, since to count all takes long; None where a server does not say.
+
+    In strict mode it does not look for a kind by an index of another.
+    """
     with suppress(IndexFailure, UnsupportedFilter):
-        return index.count(filter)
+        return next(iter(index.scroll(filter, fields=["document_id"])), None) is not None
     return None

@@ -150,7 +150,7 @@ def test_an_index_that_somebody_makes_meanwhile_is_reckoned_with(
         for number in (2, 9):  # with the condition that leaves the claim of the writer out
             standin.bodies.clear()
             assert searcher.count({"must": OTHER[:1]}) == 0
-            asked = next(body for path, body in standin.bodies if path.endswith("/points/count"))  # what follows asks why
+            (asked,) = (body for path, body in standin.bodies if path.endswith("/points/count"))  # why it is 0 is no further count
             assert len(conditions(asked["filter"])) == number
             if number == 2:
                 other.collections.index_field("documents", "metadata.kind", "keyword")
