@@ -9,7 +9,7 @@ from readers import readers_of
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
 from search.reading import Reading, manuals
-from search.reading.glyphs import glyph
+from search.reading.manuals.glyphs import glyph
 
 pytestmark = pytest.mark.usefixtures("reader_kept")
 read, taken = readers_of("a.1")

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 
-from search.reading.roff import split
-from search.reading.setting import Setting
+from search.reading.manuals.macros import Macros
+from search.reading.manuals.roff import split
 
 Token = tuple[str, bool]  # words, and whether they stand in quotes
 
@@ -51,10 +51,10 @@ class _List:
         self.rows = list[list[str]]()  # of columns
 
 
-class Mdoc(Setting):
+class Mdoc(Macros):
     """The macros of mdoc."""
 
-    names = fixed = Setting.names | _CALLED | frozenset((*_ALONE.split(), *_BLOCKS.split()))
+    names = fixed = Macros.names | _CALLED | frozenset((*_ALONE.split(), *_BLOCKS.split()))
 
     def __init__(self, size: int) -> None:
         """Begin a text of so many characters."""
@@ -121,7 +121,7 @@ class Mdoc(Setting):
         """A macro with what it calls."""
         if name in self._blocks:
             self._blocks[name](split(rest.replace("\t", " Ta ") if self._is_of_columns() else rest))
-        elif name in Setting.names:
+        elif name in Macros.names:
             super().call(name, rest)
         else:
             self._set([(name, False), *split(rest)])

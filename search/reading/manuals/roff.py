@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from search.errors import InvalidDocument
-from search.reading.glyphs import character, glyph
+from search.reading.manuals.glyphs import character, glyph
 
 _CONTROL = re.compile(r"[.'][ \t]*([^ \t\\]*)[ \t]*(.*)", re.DOTALL)
 _COMMENT = re.compile(r"[.'][ \t]*\\[\"#]")

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from search.reading.roff import Roff
-from search.reading.typesetting import Writer, cells_of
+from search.reading.manuals.roff import Roff
+from search.reading.manuals.typesetting import Writer, cells_of
 
 _NO_WORDS = ("delim", "define", "gsize", "gfont")  # lines of a formula that set none
 
 
-class Setting:
+class Macros:
     """Sets what a roff text asks for.
 
     Attributes:

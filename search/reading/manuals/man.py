@@ -1,56 +1,22 @@
-"""What does a manual page say? Its title with the section, and its text as Markdown, by the macros of man or of mdoc."""
+"""What do the macros of man say? Sections, paragraphs, terms with what they explain, fonts and links."""
 
-import codecs
-import re
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
-from search.errors import InvalidDocument
-from search.reading.mdoc import Mdoc
-from search.reading.roff import arguments
-from search.reading.setting import Setting
-from search.reading.text import decode
+from search.reading.manuals.macros import Macros
+from search.reading.manuals.roff import arguments
 
-_FIRST = re.compile(r"^[.'][ \t]*(?:(Dd|Dt)|TH)\b", re.MULTILINE)
-_ENCODING = re.compile(rb"\A(?:[^\n]*\n)?[.'][ \t]*\\\"[^\n]*?coding:[ \t]*([\w.-]+)")
-_LINK = re.compile(r"(?:[.'][ \t]*\\\".*\n|\s*\n)*+[.'][ \t]*so[ \t]+([^\s]{1,200})\s*\Z")
 _LONGEST_TERM = 200  # characters of a paragraph that is one, where what stands behind it is indented
 _LEVELS = {"SH": 2, "SS": 3}
 _OF_ALL = "TH SH SS PP P LP HP IP TP RS RE B I SM SB R BR RB BI IB IR RI PD DT AT UC"
 _OF_GROFF = "EX EE TQ UR UE MT ME URL SY YS OP MR"
 
 
-def read(content: bytes) -> tuple[str, str, Mapping[str, Any]]:
-    """Title, Markdown, and metadata: of an encoding that was guessed.
-
-    Raises:
-        InvalidDocument: it is no text, nothing tells its encoding, it is a mere link to another page, or its macros have no end.
-    """
-    text, metadata = _decoded(content)
-    if link := _LINK.match(text):
-        raise InvalidDocument(f"it is a mere link to {link[1]}; ingest that")
-    first = _FIRST.search(text)
-    macros = (Mdoc if first and first[1] else Man)(len(text))
-    macros.roff.run(text.splitlines())
-    return macros.title(), macros.written(), metadata
-
-
-def _decoded(content: bytes) -> tuple[str, Mapping[str, Any]]:
-    """By what its first lines declare, or by what can be found out."""
-    if declared := _ENCODING.match(content):
-        with suppress(LookupError, UnicodeDecodeError):
-            return content.decode(codecs.lookup(declared[1].decode().removesuffix("-unix")).name), {}
-    decoded = decode(content)
-    return decoded.text, decoded.metadata
-
-
-class Man(Setting):
+class Man(Macros):
     """The macros of man, and those that groff adds to them."""
 
-    fixed = Setting.fixed | frozenset(_OF_ALL.split())
-    names = Setting.names | fixed | frozenset(_OF_GROFF.split())  # some texts define these
+    fixed = Macros.fixed | frozenset(_OF_ALL.split())
+    names = Macros.names | fixed | frozenset(_OF_GROFF.split())  # some texts define these
 
     def __init__(self, size: int) -> None:
         """Begin a text of so many characters."""
@@ -78,7 +44,7 @@ class Man(Setting):
 
     def call(self, name: str, rest: str) -> None:
         """A macro."""
-        if name in Setting.names:
+        if name in Macros.names:
             super().call(name, rest)
         elif name in self._macros:
             self._macros[name](arguments(rest))
