@@ -2,36 +2,49 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from search.documents import Candidate
 
 _MOST = 3  # such words of a query
+_LOOKED_AT = 200  # values of a candidate
 _WORD = re.compile(r"(?<![\w./-])\w[\w./-]{3,62}\w(?!\w)")
 _NAME = re.compile(r"[\w-]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
 
 
-def notes(query: str, candidates: Sequence[Candidate]) -> list[str]:
-    """Which field holds values like a word with digits of the query that no candidate has, and the filter that asks for it."""
+def notes(query: str, candidates: Sequence[Candidate], fields: Container[str] = ()) -> list[str]:
+    """Which field holds values like a word with digits of the query that no candidate has, and the filter that asks for it.
+
+    In some `fields`, such as metadata.isbn, words are looked for: what stands there a candidate has.
+    """
     words = [word for word in dict.fromkeys(_WORD.findall(query)) if any(map(str.isdecimal, word))][:_MOST]
     if not words or not candidates:
         return []
-    texts = "\n".join(f"{one.title}\n{one.document_id}\n{one.text}" for one in candidates).casefold()
+    values = [pair for one in candidates for pair in islice(_values(one.metadata, "metadata"), _LOOKED_AT)]
+    said = [str(value) for name, value in values if _plain(name) in fields]
+    texts = "\n".join([*(f"{one.title}\n{one.document_id}\n{one.text}" for one in candidates), *said]).casefold()
+    shapes = [(name, value, _shape(value)) for name, value in values if _plain(name) not in fields]
     found = []
     for word in words:
         if word.casefold() in texts:
             continue
-        alike = (pair for one in candidates for pair in _values(one.metadata, "metadata") if _shape(pair[1]) == _shape(word))
-        if field := next(alike, None):
+        alike = _shape(word)
+        if field := next(((name, value) for name, value, shape in shapes if shape == alike), None):
             name, value = field
             asked = {"must": [{"key": name, "match": {"value": int(word) if isinstance(value, int) else word}}]}
             found.append(
                 f'no passage that was found has "{word}"; {name!r} holds such values, which words do not find: filter by it, '
-                f"{json.dumps(asked)}, or name {name.replace('[]', '')} in lexical.fields and reindex"
+                f"{json.dumps(asked)}, or name {_plain(name)} in lexical.fields and reindex"
             )
     return found
+
+
+def _plain(name: str) -> str:
+    """A path of filters as settings write it."""
+    return name.replace("[]", "")
 
 
 def _values(value: Any, path: str) -> Iterator[tuple[str, str | int]]:

@@ -17,6 +17,7 @@ from search.index.points import Found, find, to_candidate
 from search.inference.tokens import head
 from search.network.deadlines import together
 from search.passages import readable
+from search.query import elsewhere
 from search.query.fusion import Mix
 from search.query.proof import prove
 from search.query.typos import Speller
@@ -105,6 +106,7 @@ class Retriever:
         passages = found.matches
         candidates = [to_candidate(match, rank) for rank, match in enumerate(passages, 1)]
         warnings += speller.notes(candidates) if speller else []
+        warnings += elsewhere.notes(query, candidates, words.fields if words else ())
         if retrieval == "hybrid" and lexical and passages and not any(match.lexical for match in passages):
             by_words = replace(wanted, lexical=lexical, retrieval="lexical", timeout_s=_left(deadline))
             warnings += self._without_match(by_words)

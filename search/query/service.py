@@ -15,7 +15,6 @@ from search.index.contract import PlainFilter, VectorIndex
 from search.index.filters import to_plain
 from search.index.tenants import TenantIndex
 from search.inference.tokens import MUCH_UNKNOWN, goes_on, head
-from search.query import elsewhere
 from search.query.fusion import Mix
 from search.query.misfits import let_pass, misfits
 from search.query.options import SearchOptions
@@ -95,7 +94,6 @@ class SearchService:
         warnings = [
             *first_stage.warnings,
             *self._query_warnings(query, ranking.scoring, first_stage.retrieval),
-            *elsewhere.notes(query, candidates),
             *_hit_warnings(hits, first_stage.retrieval),
             *_probability_warnings(hits, reranker, ranking.scoring, min_score),
             *self._collection_warnings(first_stage, plain),

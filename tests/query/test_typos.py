@@ -366,3 +366,15 @@ def test_what_no_passage_has_is_told_with_the_field_that_has_such(
     drills = {"must": [{"key": "metadata.stock", "match": {"value": 12}}]}
     filtered = service.search("wet hills", SearchOptions(limit=5, depth=5, filter=drills)).warnings
     assert "no passage that passes the filter has a word of the query; passages were found by their vectors alone" in filtered
+
+
+@pytest.mark.parametrize("query", ["boots B0BOOT-S", "boots B0BOOT-L"])
+def test_of_fields_that_words_are_looked_for_in_nothing_is_told(
+    query: str, local_index: VectorIndex, quick_embedder: FastEmbedEmbedder
+) -> None:
+    words = describe(LexicalSettings(fields=("metadata.variants.sku",)))
+    Ingestion(quick_embedder, local_index, Chunker(quick_embedder.tokenizer, 200, 0), max_characters=10_000, lexical=words).run(
+        GOODS
+    )
+    warnings = SearchService(quick_embedder, local_index, lambda: None).search(query, SearchOptions(limit=5, depth=5)).warnings
+    assert "no passage that was found" not in "".join(warnings)
