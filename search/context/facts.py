@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 _LONGEST, _LONGEST_VALUE = 200, 80  # characters
 _MOST_VALUES = 10  # of a list
+_NO_CHANCE = 6  # letters that a text has hardly by chance, as it has those of a size
 _ADDRESS = re.compile(r"\w+:/?/?\S{20,}|\w+://\S*")
 _OF_READERS = re.compile(r"\w+_left_out|encoding|replaced_characters")
 
@@ -44,10 +45,15 @@ def facts_of(found: Found) -> str:
     facts, room = [], _LONGEST
     for name, value in _facts(found.metadata, ()):
         fact = f"{name}: {value}"
-        if len(fact) <= room and (value.isdecimal() or (value not in found.text and value not in found.title)):
+        if len(fact) <= room and not any(_says(text, fact, value) for text in (found.text, found.title)):
             facts.append(fact)
             room -= len(fact) + 3
     return " · ".join(facts)
+
+
+def _says(text: str, fact: str, value: str) -> bool:
+    """Whether a text says a fact: the value alone may stand there by chance where it is a number or short."""
+    return fact in text or (len(value) >= _NO_CHANCE and any(map(str.isalpha, value)) and value in text)
 
 
 def _facts(metadata: Mapping[str, Any], above: Sequence[str]) -> Iterator[tuple[str, str]]:

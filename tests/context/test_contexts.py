@@ -94,6 +94,12 @@ def test_of_parts_of_a_text_and_of_whole_files_it_does_not(part: dict[str, Any])
     assert facts_of(hit(1, "a", "Dry feet.", **{"metadata": RECORD, **part})) == ""
 
 
+def test_what_stands_in_a_text_by_chance_is_told() -> None:
+    said = {"size": "S", "new": "no", "price": 59.9, "dry": True, "brand": "Meindl", "legs": 2}
+    text = "Shoes of Meindl, now 159.95. It is true.\nlegs: 2"
+    assert facts_of(hit(1, "a", text, metadata=said)) == "size: S · new: no · price: 59.9 · dry: true"
+
+
 def test_facts_are_few_and_on_their_line() -> None:
     many = facts_of(hit(1, "a", "x", metadata={"long": "y" * 80, **{f"n{at}": at for at in range(100)}}))
     assert (len(many) <= 200, many[:7], many[-7:]) == (True, "long: y", "n12: 12")
