@@ -21,6 +21,8 @@ _UNSEEN = ("script", "style")
 _KNOWN = {*_BREAKS, *_UNSEEN}
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*+)(?:\s[^<>]*+)?/?>|<!--|-->")
 _ENTITY = re.compile(r"&(?:[a-zA-Z]{2,8}|#\d{2,6}|#x[\da-fA-F]{2,5});")
+_VOID = frozenset(("br", "hr", "img", "p", "li"))  # what may stand without a closing tag
+_LONGEST_NUMBER = re.compile(r"&#(?=[0-9]{9})")  # of no character, and which Python may refuse to read
 _EMPTY = re.compile(r"\n{3,}")
 
 
@@ -32,9 +34,10 @@ def without_html(value: str) -> str:
 def _is_html(value: str) -> bool:
     if "<" not in value or ">" not in value:
         return False
-    first = next((tag for tag in _TAG.finditer(value) if tag[2] and tag[2].lower() in _KNOWN), None)
-    if first is None:
+    tags = [tag for tag in _TAG.finditer(value) if tag[2] and tag[2].lower() in _KNOWN]
+    if not any(tag[1] or tag[2].lower() in _VOID for tag in tags):  # which are named at most
         return False
+    first = tags[0]
     is_whole = not value[: first.start()].strip() and value.rstrip().endswith(">")
     return is_whole or ("`" not in value and _ENTITY.search(value) is not None)
 
@@ -46,16 +49,21 @@ def _text_of(value: str) -> str:
     for tag in _TAG.finditer(value):
         closes, name = bool(tag[1]), (tag[2] or tag[0]).lower()
         if until:
-            until = "" if name == until and (closes or name == "-->") else until
+            if name != until or not (closes or name == "-->"):
+                continue  # if nothing ends it, it is words
+            until = ""
         elif name in _KNOWN or name == "<!--":
-            parts += [html.unescape(value[at : tag.start()]), _break(name, closes=closes)]
+            parts += [_unescaped(value[at : tag.start()]), _break(name, closes=closes)]
             until = "-->" if name == "<!--" else name if name in _UNSEEN and not closes else ""
         else:
             continue
         at = tag.end()
-    rest = "" if until else html.unescape(value[at:])
-    text = "".join([*parts, rest]).replace("\xa0", " ")
+    text = "".join([*parts, _unescaped(value[at:])]).replace("\xa0", " ")
     return _EMPTY.sub(_APART, "\n".join(map(str.rstrip, text.split("\n")))).strip()
+
+
+def _unescaped(words: str) -> str:
+    return html.unescape(_LONGEST_NUMBER.sub("&amp;#", words))
 
 
 def _break(name: str, *, closes: bool) -> str:

@@ -22,9 +22,10 @@ _STRING = r'("(?:[^"\\]|\\.)*"?)'  # an open one goes on to the end, lest each q
 _COMMENT = re.compile(rf"{_STRING}|//[^\r\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _LAST_COMMA = re.compile(rf"{_STRING}|,(?=\s*[\]}}])", re.DOTALL)
 _VISIBLE = re.compile(r"[^\r\n]")  # lines stay as they are counted
+_SENTENCE = re.compile(r"\S\s+\S|[?\u3002\uff1f]")  # several words, or a question
 _BLOCK = 1_000_000  # characters
 _SEVERAL = 2  # records, columns
-_NO_CHANCE = 8  # values of lists that are of one length
+_NO_CHANCE = 8  # values of lists that are of one length, objects of the same fields
 _ALIKE = 0.75  # of all names in records those that most of these have
 
 
@@ -130,7 +131,7 @@ def _held(value: Any, fields: Mapping[str, str]) -> _Held:
         return _Held(None, value) if kinds[dict] >= max(1, kinds[str]) else _Held(value)
     if not isinstance(value, dict):
         return _Held(value)
-    if rows := _rows(value):
+    if (rows := _rows(value)) and any(any(strings_of(row)) for row in rows):
         return _Held(None, rows)
     if _has_text(value, fields):
         return _Held(value)
@@ -147,11 +148,12 @@ def _rows(value: Mapping[str, Any]) -> list[dict[str, Any]]:
     if value.keys() >= {"columns", "data"} and value.keys() <= {"columns", "data", "index"}:  # as pandas splits it
         names, rows = value["columns"], value["data"]
         if isinstance(rows, list) and isinstance(names, list) and all(isinstance(name, str) for name in names):
-            fit = all(isinstance(row, list) and len(row) == len(names) for row in rows)
-            labels = [{"index": one} if isinstance(one, str) else {} for one in value.get("index") or [None] * len(rows)]
-            return (
-                [{**label, **dict(zip(names, row, strict=True))} for label, row in zip(labels, rows, strict=False)] if fit else []
-            )
+            fit = len({*names}) == len(names) and all(isinstance(row, list) and len(row) == len(names) for row in rows)
+            index = value.get("index") or [None] * len(rows)
+            if not (fit and isinstance(index, list) and len(index) == len(rows)):
+                return []
+            labels = ({"index": one} if isinstance(one, str) else {} for one in index)
+            return [{**label, **dict(zip(names, row, strict=True))} for label, row in zip(labels, rows, strict=True)]
     columns = [*value.values()]
     if len(columns) < _SEVERAL:
         return []
@@ -159,29 +161,35 @@ def _rows(value: Mapping[str, Any]) -> list[dict[str, Any]]:
         return [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)] if _are_columns(columns) else []
     if all(isinstance(column, dict) and column for column in columns) and not any(map(str.isdecimal, value)):
         numbers = columns[0].keys()
-        if all(column.keys() == numbers for column in columns) and all(map(str.isdecimal, numbers)):
+        of_rows = len(numbers) > 1 and [*numbers] == [str(number) for number in range(len(numbers))]  # 404 says something
+        if of_rows and all(column.keys() == numbers for column in columns):
             return [{name: column[number] for name, column in value.items()} for number in numbers]
     return []
 
 
 def _are_columns(lists: Sequence[Sequence[Any]]) -> bool:
-    """Whether lists are of one length, and hardly by chance: most of them hold texts, and one objects, or they are long."""
+    """Whether lists are of one length, and hardly by chance: most of them hold texts, and they are long."""
     length = len(lists[0])
-    if length < _SEVERAL or any(len(one) != length for one in lists):
+    if length < _NO_CHANCE or any(len(one) != length for one in lists):
         return False
     of_objects = sum(any(isinstance(inner, dict) for inner in one) for one in lists)
     of_texts = sum(any(isinstance(inner, str) for inner in one) for one in lists)
-    return of_texts >= max(of_objects, 1) and bool(of_objects or length >= _NO_CHANCE)
+    return of_texts >= max(of_objects, 1)
 
 
 def _are_records(value: Mapping[str, Any]) -> bool:
-    """Whether the values of an object are objects of the same fields with a text each, as by their ids."""
+    """Whether the values of an object are objects of the same fields with a text each, as by their ids.
+
+    Few of them that hold single words, such as the hosts of a database and of a cache, are settings of one program.
+    """
     objects = [*value.values()]
     if len(objects) < _SEVERAL or not all(isinstance(one, dict) for one in objects):
         return False
     names = Counter(name for one in objects for name in one)
     shared = sum(times for times in names.values() if times > len(objects) / 2)
-    return shared >= _ALIKE * names.total() and all(any(isinstance(inner, str) for inner in one.values()) for one in objects)
+    texts = [[inner for inner in one.values() if isinstance(inner, str)] for one in objects]
+    are_said = len(objects) >= _NO_CHANCE or all(any(map(_SENTENCE.search, one)) for one in texts)
+    return shared >= _ALIKE * names.total() and all(texts) and are_said
 
 
 def _is_lines(stream: BinaryIO) -> bool:

@@ -228,11 +228,13 @@ def without_vectors(metadata: Mapping[str, Any], parts: Roles) -> tuple[dict[str
 
 
 def _is_vector(value: Any) -> bool:
+    """Whether a value is a list of many numbers of both signs, as prices and counts are not."""
     return (
         isinstance(value, list)
         and len(value) >= _SHORTEST_VECTOR
         and all(type(one) in {int, float} for one in value)
         and any(type(one) is float for one in value)
+        and min(value) < 0 < max(value)
     )
 
 

@@ -797,14 +797,23 @@ def test_any_other_json_is_one_document(tmp_path: Path) -> None:
 ROWS: dict[str, tuple[Any, list[tuple[str, str, str]]]] = {  # id behind the file's name, title, text
     "by their ids": ({"0": {"q": "Who?", "n": 1}, "1": {"q": "What?", "n": 2}}, [("#0", "", "q: Who?"), ("#1", "", "q: What?")]),
     "by names": (
-        {"TCP": {"of": "x", "in": "y"}, "UDP": {"of": "z", "in": "v"}},
-        [("#TCP", "TCP", "of: x\nin: y"), ("#UDP", "UDP", "of: z\nin: v")],
+        {"TCP": {"of": "a stream", "in": "y"}, "UDP": {"of": "single packets", "in": "v"}},
+        [("#TCP", "TCP", "of: a stream\nin: y"), ("#UDP", "UDP", "of: single packets\nin: v")],
+    ),
+    "many by names": ({one: {"of": "x"} for one in "abcdefgh"}, [(f"#{one}", one, "of: x") for one in "abcdefgh"]),
+    "settings": (
+        {"db": {"host": "x", "port": 1}, "cache": {"host": "y", "port": 2}},
+        [("", "a", "db.host: x\ncache.host: y")],
     ),
     "of other fields": ({"a": {"b": "x", "c": "y"}, "d": {"c": "z", "e": "v"}}, [("", "a", "a.b: x\na.c: y\nd.c: z\nd.e: v")]),
     "of numbers": ({"a": {"n": 1, "s": "x"}, "b": {"n": 2}}, [("", "a", "a.s: x")]),
     "columns with objects": (
-        {"q": ["x", "y"], "a": [{"t": "v"}, {"t": "w"}]},
-        [("#1", "", "q: x\na.t: v"), ("#2", "", "q: y\na.t: w")],
+        {"q": list("abcdefgh"), "a": [{"t": "v"}] * 8},
+        [(f"#{at}", "", f"q: {one}\na.t: v") for at, one in enumerate("abcdefgh", 1)],
+    ),
+    "lists beside objects": (
+        {"extends": ["x", "y"], "plugins": ["v", "w"], "overrides": [{"t": "r"}, {"t": "s"}]},
+        [("#1", "", "t: r"), ("#2", "", "t: s"), ("", "a", "extends: x\nextends: y\nplugins: v\nplugins: w")],
     ),
     "long columns": (
         {"t": list("abcdefgh"), "n": [*range(8)]},
@@ -816,6 +825,22 @@ ROWS: dict[str, tuple[Any, list[tuple[str, str, str]]]] = {  # id behind the fil
     "split": (
         {"columns": ["q", "n"], "index": ["i", 5], "data": [["x", 1], ["y", 2]]},
         [("#1", "", "index: i\nq: x"), ("#2", "", "q: y")],
+    ),
+    "split, of an index that is none": (
+        {"columns": ["q"], "index": 5, "data": [["x"], ["y"]]},
+        [("", "a", "columns: q\ndata: x\ndata: y")],
+    ),
+    "split, of fewer labels": (
+        {"columns": ["q"], "index": ["i"], "data": [["x"], ["y"]]},
+        [("", "a", "columns: q\nindex: i\ndata: x\ndata: y")],
+    ),
+    "split, twice of a name": (
+        {"columns": ["q", "q"], "data": [["x", "v"], ["y", "w"]]},
+        [("", "a", "columns: q\ncolumns: q\ndata: x\ndata: v\ndata: y\ndata: w")],
+    ),
+    "columns by numbers that say something": (
+        {"q": {"400": "x", "404": "y"}, "n": {"400": "v", "404": "w"}},
+        [("", "a", "q.400: x\nq.404: y\nn.400: v\nn.404: w")],
     ),
     "strings beside objects": (["// of a", {"q": "x"}, {"q": "y"}], [("#2", "", "q: x"), ("#3", "", "q: y")]),
     "objects beside strings": (["x", "y", {"q": "z"}], [("", "a", "x\ny\nq: z")]),
@@ -845,9 +870,14 @@ MARKED = (
         (MARKED, "Gore-Tex membrane\n\n- Free returns & more"),
         ("Light.<br>Dry &amp; warm", "Light.\nDry & warm"),
         ("One.\n\nTwo <a href='x'>more</a> &#8217;s", "One.\n\nTwo more \u2019s"),
+        ("<div>How to write <script> here?", "<div>How to write <script> here?"),
+        ("<p>How to write <script> here</b>", "How to write  here</b>"),
+        (f"<p>a&#{'1' * 5000};b</p>", f"a&#{'1' * 5000};b"),
         *(
             (plain, plain)
             for plain in (
+                "Use the <code> tag &amp; the <pre> tag",
+                "<a>",
                 "Close a <p> by </p>?",
                 "List<String> &amp; a <T>",
                 "Tom &amp; Jerry",
@@ -875,11 +905,11 @@ def test_tags_are_looked_for_once(part: str) -> None:
 
 
 def test_vectors_are_left_out_and_told(tmp_path: Path) -> None:
-    vector, short, numbers = [0.5, 1] * 32, [0.5] * 63, [*range(64)]
-    row = {"body": "x", "vector": vector, "short": short, "numbers": numbers}
+    vector, short, numbers, prices = [0.5, -1] * 32, [-0.5, 0.5, *[0.5] * 61], [*range(-1, 63)], [9.95] * 64
+    row = {"body": "x", "vector": vector, "short": short, "numbers": numbers, "prices": prices}
     table = {**{name: [value] for name, value in row.items()}, "__index_level_0__": [7], "__index_level_1__": ["of text"]}
     pq.write_table(pa.table(table), tmp_path / "a.parquet")
-    kept = {"vectors_left_out": 1, "short": short, "numbers": numbers}
+    kept = {"vectors_left_out": 1, "short": short, "numbers": numbers, "prices": prices}
     (of_lines,) = taken(csv(tmp_path, json.dumps(row), "a.jsonl"))
     (of_parquet,) = taken(tmp_path / "a.parquet")
     assert (of_lines.metadata, of_parquet.metadata) == (kept, kept | {"__index_level_1__": "of text"})
