@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from search.context.citing import numbers_in
 from search.context.counting import Counter
-from search.context.facts import facts_of
+from search.context.facts import all_facts, facts_of
 from search.context.forms import block, shown, written
 from search.context.merging import Stretch, added
 from search.context.values import Context, Form, LeftOut, Reason, Source
@@ -217,7 +217,7 @@ def _free_numbers(query: str, hits: "Sequence[Hit]") -> list[int]:
     So whatever an answer copies from a source cites nothing. What stands between passages, and what they give where they meet,
     is among it.
     """
-    texts = [query, *(text for hit in hits for text in (hit.title, hit.document_id, facts_of(hit)))]
+    texts = [query, *(text for hit in hits for text in (hit.title, hit.document_id, all_facts(hit.metadata)))]
     texts += [stretch.text for stretch in _joined(map(Stretch.of, hits))]
     theirs = {number for text in texts for number in numbers_in(" ".join(shown(text).split()))}
     return list(islice((number for number in count(1) if number not in theirs), max(1, len(hits))))

@@ -51,6 +51,11 @@ def facts_of(found: Found) -> str:
     return " · ".join(facts)
 
 
+def all_facts(metadata: Mapping[str, Any]) -> str:
+    """What may be said of a record, whatever its text says and however much there is."""
+    return " · ".join(f"{name}: {value}" for name, value in _facts(metadata, ()))
+
+
 def _says(text: str, fact: str, value: str) -> bool:
     """Whether a text says a fact: the value alone may stand there by chance where it is a number or short."""
     return fact in text or (len(value) >= _NO_CHANCE and any(map(str.isalpha, value)) and value in text)

@@ -100,6 +100,14 @@ def test_what_stands_in_a_text_by_chance_is_told() -> None:
     assert facts_of(hit(1, "a", text, metadata=said)) == "size: S · new: no · price: 59.9 · dry: true"
 
 
+def test_numbers_are_none_that_facts_have_where_passages_meet() -> None:
+    own = {"a": "q" * 75, "b": "r" * 75, "c": "s" * 75, "d": "t" * 30, "e": "[1] out"}
+    parts = hit(1, "r#1", own["a"], metadata=own), hit(2, "r#1", own["b"], 75, metadata=own)
+    assert not any("[1]" in facts_of(part) for part in parts)
+    text = result(*parts).context().text
+    assert (text[:5], "e: [1] out" in text) == ('[2] "', True)
+
+
 def test_facts_are_few_and_on_their_line() -> None:
     many = facts_of(hit(1, "a", "x", metadata={"long": "y" * 80, **{f"n{at}": at for at in range(100)}}))
     assert (len(many) <= 200, many[:7], many[-7:]) == (True, "long: y", "n12: 12")
