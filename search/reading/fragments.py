@@ -23,6 +23,7 @@ _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*+)(?:\s[^<>]*+)?/?>|<!--|-->")
 _ENTITY = re.compile(r"&(?:[a-zA-Z]{2,8}|#\d{2,6}|#x[\da-fA-F]{2,5});")
 _VOID = frozenset(("br", "hr", "img", "p", "li"))  # what may stand without a closing tag
 _LONGEST_NUMBER = re.compile(r"&#(?=[0-9]{9})")  # of no character, and which Python may refuse to read
+_POWER = re.compile(r"[-+\u2212]?\d+</sup>", re.IGNORECASE)
 _EMPTY = re.compile(r"\n{3,}")
 
 
@@ -53,7 +54,8 @@ def _text_of(value: str) -> str:
                 continue  # if nothing ends it, it is words
             until = ""
         elif name in _KNOWN or name == "<!--":
-            parts += [_unescaped(value[at : tag.start()]), _break(name, closes=closes)]
+            power = "^" if name == "sup" and _POWER.match(value, tag.end()) else ""
+            parts += [_unescaped(value[at : tag.start()]), power or _break(name, closes=closes)]
             until = "-->" if name == "<!--" else name if name in _UNSEEN and not closes else ""
         else:
             continue

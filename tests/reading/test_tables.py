@@ -872,6 +872,7 @@ MARKED = (
         ("One.\n\nTwo <a href='x'>more</a> &#8217;s", "One.\n\nTwo more \u2019s"),
         ("<div>How to write <script> here?", "<div>How to write <script> here?"),
         ("<p>How to write <script> here</b>", "How to write  here</b>"),
+        ("<p>10<sup>6</sup> m<sup>th</sup> of H<sub>2</sub>O</p>", "10^6 mth of H2O"),
         (f"<p>a&#{'1' * 5000};b</p>", f"a&#{'1' * 5000};b"),
         *(
             (plain, plain)
