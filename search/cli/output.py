@@ -52,7 +52,8 @@ def noting_rejections(rest: str) -> Iterator[Callable[[Rejection], None]]:
     reasons: dict[str, str] = {}
 
     def tell(rejection: Rejection) -> None:
-        reason = rejection.reason.replace(rejection.document_id or rejection.source, "…")
+        name = rejection.document_id
+        reason = rejection.reason.replace(repr(name), "'…'") if name else rejection.reason.replace(rejection.source, "…")
         kind = _NUMBER.sub("0", reason)
         kind = kind if kind in alike or len(alike) < _REASONS else ""
         reasons.setdefault(kind, reason if kind else "for other reasons")

@@ -18,7 +18,8 @@ from sheets import xlsx
 from standin import QdrantStandIn
 from standin_grpc import GrpcStandIn
 
-from search.documents import Document
+from search.cli.output import noting_rejections
+from search.documents import Document, Rejection
 from search.errors import IndexFull
 from search.index.contract import CollectionSpec
 from search.index.edge.index import EdgeIndex
@@ -414,6 +415,14 @@ def test_storage_of_the_settings_that_a_collection_does_not_take_is_noted(folder
     search("reindex", *where, **other)
     assert search("ingest", folder, *where, **other).stderr == search("query", "text", *where, **other).stderr == ""
     assert "made otherwise" not in search("doctor", *where, **other).stdout
+
+
+def test_what_is_rejected_for_one_reason_is_known_as_such_by_any_id(capsys: pytest.CaptureFixture[str]) -> None:
+    with noting_rejections("all of them") as tell:
+        for number, name in enumerate("abcdefgh", 1):
+            tell(Rejection("a.json", number, name, f"document {name!r} has no text"))
+    lines = capsys.readouterr().err.splitlines()
+    assert (len(lines), lines[-1]) == (6, "rejected 3 more: document '…' has no text (all of them)")
 
 
 def test_of_what_is_rejected_for_one_reason_a_few_are_named(tmp_path: Path) -> None:
