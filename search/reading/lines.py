@@ -16,7 +16,7 @@ from search.reading.columns import Path as Names
 from search.reading.columns import Types
 from search.reading.files import LONGEST, Item, SourceFile
 from search.reading.named import Named
-from search.reading.records import AS_IT_IS, NAMED, document_of, id_of, key_of, reading_of
+from search.reading.records import AS_IT_IS, NAMED, document_of, id_of, key_of, reading_of, titled
 
 SUFFIXES = (".jsonl", ".ndjson")
 STDIN = "stdin"
@@ -88,6 +88,7 @@ class _Place(NamedTuple):
     named: Named | None = None
     number: int = 0
     key: str = ""  # the id of an object that has none
+    called: str = ""  # the name of an object among others, which may be its title
     of_text: AbstractSet[Names] = frozenset()  # names whose values are text
 
     def at(self, number: int) -> "_Place":
@@ -98,7 +99,8 @@ class _Place(NamedTuple):
         """The same for what an earlier run rejected, by the name that it had there, and read as there; see `reading_of`."""
         match rejected:
             case {"source": str(source), "line": int(number)} if source != STDIN:
-                place = self._replace(key=key_of(source, number), folder="")
+                called = str(reading.get("called") or "")
+                place = self._replace(key=key_of(source, called or number), called=called, folder="")
             case _:
                 place = self
         fields, paths = reading.get("fields"), reading.get("of_text")
@@ -109,7 +111,8 @@ class _Place(NamedTuple):
         return place._replace(fields={**named, **self.fields})
 
     def refuse(self, line: bytes, reason: str, name: str | None = None) -> Rejection:
-        content = {"line": line.decode("utf-8", "replace").rstrip("\r\n"), **reading_of(self.fields, self.of_text)}
+        reading = reading_of(self.fields, self.of_text, self.called)
+        content = {"line": line.decode("utf-8", "replace").rstrip("\r\n"), **reading}
         return Rejection(self.source, self.number, name, reason, content)
 
 
@@ -151,7 +154,8 @@ def _document(fields: dict[str, Any], line: bytes, place: _Place) -> Item:
     try:
         origin = f"{place.source}:{place.number}"
         named = {} if is_again else place.fields
-        return document_of(fields, named, place.key, place.of_text, origin=origin, folder=place.folder)
+        document = document_of(fields, named, place.key, place.of_text, origin=origin, folder=place.folder)
+        return titled(document, place.called)
     except InvalidDocument as error:
         return place.refuse(line, str(error), str(name) if isinstance(name, str | int) else None)
 

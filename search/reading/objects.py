@@ -16,7 +16,18 @@ from search.reading import lines
 from search.reading.columns import Path, Types
 from search.reading.files import LONGEST, Item, SourceFile, read_at_most
 from search.reading.named import Named
-from search.reading.records import AS_IT_IS, document_of, id_of, key_of, missing, reading_of, storable, strings_of, without_strings
+from search.reading.records import (
+    AS_IT_IS,
+    document_of,
+    id_of,
+    key_of,
+    missing,
+    reading_of,
+    storable,
+    strings_of,
+    titled,
+    without_strings,
+)
 
 _STRING = r'("(?:[^"\\]|\\.)*"?)'  # an open one goes on to the end, lest each quotation mark begin another search for it
 _COMMENT = re.compile(rf"{_STRING}|//[^\r\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
@@ -78,10 +89,10 @@ def _of_object(
         try:
             key, origin = key_of(file.name, called or number), f"{file.name}:{number}"
             document = document_of(value, fields, key, of_text, origin=origin, folder=file.folder)
-            return document if document.title or any(map(str.isdecimal, called)) else replace(document, title=called)
+            return titled(document, called)
         except InvalidDocument as error:
             reason = str(error)
-    content = {"line": json.dumps(value, ensure_ascii=False), **reading_of(fields, of_text)}
+    content = {"line": json.dumps(value, ensure_ascii=False), **reading_of(fields, of_text, called)}
     return Rejection(file.name, number, str(name) if isinstance(name, str | int) else None, reason, content)
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from search.documents import Document, is_time, listed
@@ -53,6 +54,11 @@ def checked(fields: Any) -> Mapping[str, str]:
 def key_of(source: str, number: int | str, sheet: str = "") -> str:
     """The id of a record that has none: its file, its sheet if there are several, and its number or name, as in "books.csv#12"."""
     return f"{source}#{sheet}!{number}" if sheet else f"{source}#{number}"
+
+
+def titled(document: Document, called: str) -> Document:
+    """A document with the name of its record as its title, if it has none and the name is no number or id."""
+    return document if document.title or not called or any(map(str.isdecimal, called)) else replace(document, title=called)
 
 
 def id_of(record: Mapping[str, Any]) -> Any:
@@ -181,9 +187,13 @@ def _document_of(
     return Document(**values, remarks=vectors, **about, **(more if not parts.id else {**more, "folder": ""}))
 
 
-def reading_of(fields: Mapping[str, str], of_text: AbstractSet[Path]) -> dict[str, Any]:
+def reading_of(fields: Mapping[str, str], of_text: AbstractSet[Path], called: str = "") -> dict[str, Any]:
     """What a file of rejects says of how a line or an object was read; see `document_of`."""
-    return ({"fields": dict(fields)} if fields else {}) | ({"of_text": sorted(map(list, of_text))} if of_text else {})
+    return (
+        ({"fields": dict(fields)} if fields else {})
+        | ({"of_text": sorted(map(list, of_text))} if of_text else {})
+        | ({"called": called} if called else {})
+    )
 
 
 def _said(value: str) -> str:

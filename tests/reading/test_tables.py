@@ -352,6 +352,14 @@ def test_a_rejected_line_comes_again_with_the_types_of_its_file(tmp_path: Path) 
         assert taken(again) == [Document("1", "Mended.", metadata={"year": "1999", "at": {"n": "1"}})]
 
 
+def test_a_rejected_record_comes_again_by_its_name(tmp_path: Path) -> None:
+    rows = {name: {"body": "Of packets.", "of": 1, "metadata": {key: 2}} for name, key in (("TCP", "of"), ("UDP", "in"))}
+    bad, _ = read(write(tmp_path, rows))
+    assert isinstance(bad, Rejection)
+    (again,) = taken(csv(tmp_path, bad.to_line().replace('\\"of\\": 2', ""), "rejects.jsonl"))
+    assert (again.id, again.title) == (f"{tmp_path.name}/a.json#TCP", "TCP")
+
+
 def test_an_id_that_is_none_stays_none_among_others(tmp_path: Path) -> None:
     rows = [{"key": True, "text": "x"}, {"key": "a", "text": "y"}, {"key": 1.5, "text": "z"}, {"key": 7, "text": "w"}]
     items = read(csv(tmp_path, "\n".join(map(json.dumps, rows)), "a.jsonl"), fields={"id": "key"})
