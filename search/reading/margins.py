@@ -18,9 +18,12 @@ _PART_OF_PAGES = 1 / 3  # that bear numbers which count with them
 _PART_WITH_DIGITS = 1 / 2  # of all pages, which have a running head with digits of its own
 _PART_OF_STRETCH = 0.4  # of the pages from a running head's first to its last: every second one, but for some
 _FEWEST_WORDS = 3  # before a number at the top: "Week 3" is the title of a page
-_MOST_LOOKED_UP = 1000  # running heads
+_MOST_LOOKED_UP = 1000  # running heads, and as many names of contents
+_MOST_NAMES = 50  # of a page
 _DOTS = re.compile(r"[.·…](?: ?[.·…]){4,}")
 _ENTRY = re.compile(r"(?<![.·…])(?<![.·…] )[.·…](?: ?[.·…]){2,} *(?:(\d{1,5})|[ivxlcIVXLC]{1,7})\s*\Z")
+_DOTTED_END = re.compile(r"(?<![.·…])[.·…](?: ?[.·…]){2,} *\w*\s*\Z")
+_NO_LETTERS = re.compile(r"[\W\d_]+")
 _ENTRY_WITHOUT_DOTS = re.compile(r"\S.* \d{1,5}\s*\Z")
 _ENTRIES = 5  # that make contents of lines
 _PART_IN_ORDER = 0.9
@@ -39,12 +42,14 @@ def without_margins(pages: Sequence[str]) -> list[str]:
         _Margins(pages, lines).remove()
     texts: list[str] = []
     fewest = _ENTRIES
-    for page in lines:
+    names: _Names | None = None
+    for number, page in enumerate(lines):
         text = "\n".join(page)
         if not _DOTS.search(text):
             fewest = _ENTRIES
         else:
-            left = _without_contents(page, len(pages), fewest)
+            names = names or _Names(pages)
+            left = _without_contents(page, number, names, fewest)
             fewest = 1 if len(left) < len(page) else _ENTRIES  # where contents go on, a few are enough
             text = _DOTS.sub("…", "\n".join(left))
         texts.append(text)
@@ -155,7 +160,31 @@ def _words_of(line: str) -> tuple[str, ...]:
     return tuple(part for part in _BETWEEN_DIGITS.split(line.lower()) if part)
 
 
-def _without_contents(lines: list[str], pages: int, fewest: int) -> list[str]:
+class _Names:
+    """Which names of contents head the text? The entries of a price list stand nowhere else."""
+
+    def __init__(self, pages: Sequence[str]) -> None:
+        letters = [_letters_of(page) for page in pages]
+        self._text = "\f".join(letters)
+        self._starts = list(accumulate((len(page) + 1 for page in letters), initial=0))
+        self._left = _MOST_LOOKED_UP
+        self.pages = len(pages)
+
+    def head_text(self, names: Sequence[str], page: int) -> bool:
+        """Whether most of them stand on another page."""
+        looked_up = [letters for name in names if (letters := _letters_of(name))][: min(_MOST_NAMES, self._left)]
+        self._left -= len(looked_up)
+        start, end = self._starts[page : page + 2]
+        found = sum(self._text.find(one, 0, start) >= 0 or self._text.find(one, end) >= 0 for one in looked_up)
+        return bool(looked_up) and 2 * found >= len(looked_up)
+
+
+def _letters_of(text: str) -> str:
+    """Without numbers, which a heading may have elsewhere."""
+    return _NO_LETTERS.sub("", text.lower())
+
+
+def _without_contents(lines: list[str], page: int, names: _Names, fewest: int) -> list[str]:
     """The lines of a page without entries of contents, with dots between names and numbers of pages, in order."""
     entries = {number: match[1] for number, line in enumerate(lines) if (match := _ENTRY.search(line[-_LONGEST:]))}  # and its page
     if len(entries) < fewest:
@@ -163,7 +192,9 @@ def _without_contents(lines: list[str], pages: int, fewest: int) -> list[str]:
     first, last = min(entries), max(entries)
     named = [int(number) for number in entries.values() if number]
     in_order = sum(one <= other for one, other in pairwise(named))
-    if max(named, default=0) > pages or in_order < _PART_IN_ORDER * (len(named) - 1):
+    if max(named, default=0) > names.pages or in_order < _PART_IN_ORDER * (len(named) - 1):
+        return lines
+    if not names.head_text([_DOTTED_END.sub("", lines[number][-_LONGEST:]) for number in entries], page):
         return lines
     while first and _ENTRY_WITHOUT_DOTS.match(lines[first - 1]):
         first -= 1

@@ -219,14 +219,29 @@ def test_contents_are_no_text_and_other_dots_are_few() -> None:
     ]
     menu = [f"Coffee {'.' * 20} {price}" for price in ("2", "3.50", "1", "4", "900", "7")]
     few = [line.replace("." * 20, "…") for line in menu]
-    pages = reading_pdf.read(pdf([entries, [f"2 Wells {'. ' * 9} 4", "iii"], "Text.", menu]))[1].split("\f")
-    assert pages == ["", "", "Text.", "\n".join(few)]
+    text = "Care. Oil, of a long name. Wells."
+    pages = reading_pdf.read(pdf([entries, [f"2 Wells {'. ' * 9} 4", "iii"], text, menu]))[1].split("\f")
+    assert pages == ["", "", text, "\n".join(few)]
     extract = reading_pdf.read(pdf([entries, "Text."]))[1]  # which has not the pages that its contents name
     assert "A long\nname… 4\fText." in extract
 
 
+def test_prices_in_order_are_no_contents() -> None:
+    menu = [
+        f"{name} {'.' * 20} {price}" for name, price in zip(("Coffee", "Tea", "Milk", "Beer", "Wine"), range(2, 7), strict=True)
+    ]
+    text = reading_pdf.read(pdf([["Drinks", *menu], *(f"Pumps of {one}." for one in "abcdef")]))[1]
+    assert text.startswith("Drinks\nCoffee … 2\nTea … 3")
+
+
 def test_margins_take_no_long_time() -> None:
-    for page in ("1 " * 90 + "\nx\n" + "." * 190, ". " * 50_000, "a\n" * 50_000, "9" * 150 + "\n" + " " * 190 + "x"):
+    for page in (
+        "1 " * 90 + "\nx\n" + "." * 190,
+        ". " * 50_000,
+        "a\n" * 50_000,
+        "9" * 150 + "\n" + " " * 190 + "x",
+        "a ..... 1\n" * 10_000,
+    ):
         without_margins([page] * 50)
 
 
