@@ -15,6 +15,7 @@ _ENDS = {
 }
 _FIELD = re.compile(r"[\"'\w][^:=\n]{0,100}[:=](?:[ \t\"'\[{]|$)")
 _REST = (" ", "\t", "#", "- ", "[", "]", "}", ")")  # how other lines of it begin
+_LABELLED = re.compile(r"\[[^\[\],]*\]\s*\w")  # "[Draft] Care of pumps", which is no list
 _LONGEST = 20_000  # characters
 _MOST_VALUES = 1_000
 _MOST = 1 << 63  # what integers of an index reach up to
@@ -92,7 +93,11 @@ def _field(name: str, value: str, written: str) -> dict[str, Any]:
         found = _yaml(written)
         return found if isinstance(found, dict) else {}
     except (ValueError, RecursionError):
-        return {} if value.startswith("[") else {name.strip("\"'"): _unquoted(value.partition("\n")[0].strip())}
+        return (
+            {}
+            if value.startswith("[") and not _LABELLED.match(value)
+            else {name.strip("\"'"): _unquoted(value.partition("\n")[0].strip())}
+        )
 
 
 def _unquoted(value: str) -> str:

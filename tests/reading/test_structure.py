@@ -39,6 +39,7 @@ def divided(text: str, media_type: str) -> Divided:
         ),
         ("---\ntitle: {{ page.title }}\n---\nText", {}),
         ("---\na: &x [1]\nb: *x\n---\nText", {}),
+        ("---\ntitle: [Draft] Care of pumps\ntags: [a\nn: 2\n---\nText", {"title": "[Draft] Care of pumps", "n": 2}),
         (
             "---\ntitle: Search: a guide\ntags:\n  - a\n  - b\nby: @ann\nn: 2\n---\nText", {"title": "Search: a guide",
             "tags": ["a", "b"], "by": "@ann", "n": 2},
