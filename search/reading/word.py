@@ -40,6 +40,7 @@ _SPECIAL = (b"w:txbxContent", b"w:altChunk", *_CUT, *_NOTES)
 _TOKEN = re.compile(rb"<(/?)(w:p|%b)(?=[\s/>])([^<>]*?)(/?)>" % b"|".join(_SPECIAL))
 _SYMBOL = re.compile(rb"<w:sym\b([^<>]*?)(?:/>|></w:sym>)")
 _ATTRIBUTE = re.compile(rb"\bw:(font|char)\s*=\s*[\"']([^\"']*)")
+_CODE = re.compile(rb"[\da-fA-F]*?([\da-fA-F]{1,4})")
 _PRIVATE = 0xE000  # from here on fonts of symbols have theirs
 _OF_SYMBOL = dict(  # by the last byte of their codes
     zip(
@@ -165,9 +166,9 @@ class _Document:
     def _margins(self, main: bytes) -> Iterator[bytes]:
         """Headers and footers that the document refers to, each once, but for those without a letter, such as numbers of pages."""
         seen = set()
-        for reference in _MARGIN.finditer(main):
-            name = _ID.search(reference[1])
-            target = self._targets.get(name[1].decode()) if name else None
+        names = (found[1] for reference in _MARGIN.finditer(main) if (found := _ID.search(reference[1])))
+        for name in dict.fromkeys(names):  # every section may refer to the same ones
+            target = self._targets.get(name.decode())
             margin = _plain(self._part(target.path)) if target else b""
             begin, end = _BEGIN_OF_MARGIN.search(margin), margin.rfind(b"</w:")
             paragraphs = self._flat(_LINK.sub(b"", margin[begin.end() : end])) if begin else b""
@@ -383,11 +384,12 @@ class _Cells:
 def _symbol(match: re.Match[bytes]) -> bytes:
     """A sign of a font of symbols, as a letter that means the same; a blank if there is none that is known."""
     attributes = dict(_ATTRIBUTE.findall(match[1]))
-    code = int(attributes.get(b"char", b"0")[-4:], 16)
+    number = _CODE.fullmatch(attributes.get(b"char", b""))
+    code = int(number[1], 16) if number else _PRIVATE
     font = attributes.get(b"font", b"").lower()
-    if code < _PRIVATE:
-        return _text(chr(code))
     known = _OF_SYMBOL if font == b"symbol" else _OF_WINGDINGS if font.startswith(b"wingdings") else {}
+    if code < _PRIVATE:
+        return _text(known.get(code) or signs.hidden(b"&#%d;" % code).decode())
     return _text(known.get(code & 0xFF, " "))
 
 

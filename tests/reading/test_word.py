@@ -95,6 +95,8 @@ def reference(kind: str, number: int) -> str:
         (paragraph("Hi ", run(edition("", "<w:t>\U0001f60a</w:t>")), " bye"), "Hi \U0001f60a bye"),
         (paragraph("One ", run(edition(box("In it."), box("Twice."), box("Old."))), "text"), "One text\n\nIn it."),
         (paragraph(signed("Symbol", "F062"), signed("Wingdings", "F0FC"), signed("X", "F041"), signed("X", "2192")), "β✓ →"),
+        (paragraph(signed("Symbol", "0062"), signed("Wingdings", "FC"), signed("Arial", "003C"), signed("Arial", "26")), "β✓<&"),
+        (paragraph("a", signed("Arial", "none"), "b", signed("Arial", ""), "c", signed("Arial", "D83D"), "d"), "a b cd"),
         (paragraph("T", f'<w:del w:id="1">{reference("foot", 1)}{formula(symbol("x"))}{box("Gone.")}</w:del>', "ext"), "Text"),
         (paragraph("<!-- <w:txbxContent> & --><?x <w:del> ?>", "Before ", box("Boxed."), "after."), "Before after.\n\nBoxed."),
         (paragraph('<w:moveFrom w:id="1"><w:r><w:t>MOVED</w:t></w:r></w:moveFrom>', "Stays."), "Stays."),
@@ -298,10 +300,17 @@ def test_documents_inside_a_cell_stand_on_its_line(tmp_path: Path) -> None:
         "<w:ptab" + " " * 100_000,
         "<mc:AlternateContent>" * 50_000,
         "<w:p><w:r><w:footnoteReference w:id='1'/></w:r></w:p>" * 20_000,
+        "<w:headerReference r:id='h.xml'/>" * 20_000,
     ],
 )
 def test_nothing_of_it_takes_long(part: str) -> None:
-    content = word(part, {"f.xml": ("footnotes", NOTES.format("foot", note("foot", 1, "long " * 20_000) + part))})
+    content = word(
+        part,
+        {
+            "f.xml": ("footnotes", NOTES.format("foot", note("foot", 1, "long " * 20_000) + part)),
+            "h.xml": ("header", HEADER.format("long " * 20_000)),
+        },
+    )
     started = time.process_time()
     prepared(content)
     assert time.process_time() - started < 5
