@@ -144,8 +144,9 @@ class _Writer:
 
     def _ruby(self, element: Element, beside: list[str]) -> _Step:
         found = []
-        for one in (one for part in ("ruby-base", "ruby-text") for one in elements(element, part)[:1]):
-            found += [(yield self._inline(one, beside))]
+        for part in ("ruby-base", "ruby-text"):
+            for one in [one for one in element if local_name(one) == part][:1]:
+                found += [(yield self._inline(one, beside))]
         return f"<ruby>{'<rt>'.join(found)}</ruby>"
 
     def _note(self, note: Element) -> _Step:
@@ -153,7 +154,7 @@ class _Writer:
         number = len(self._notes)
         self._notes.append("")
         words = []
-        for body in elements(note, "note-body"):
+        for body in [one for one in note if local_name(one) == "note-body"]:  # another note may be in it
             words += [(yield self._blocks(body))]
         self._notes[number] = _HEADING.sub(r"<\1p>", "".join(words)).replace("<p>", f"<p>{label}: ", 1)
         return label

@@ -44,6 +44,7 @@ def note(text: str) -> str:
         (paragraph('one<text:s text:c="3"/>two<text:s/>three'), "one two three"),
         (paragraph(f"{RUBY}へ"), "東京(とうきょう)へ"),
         (paragraph("<text:ruby><text:ruby-base>東京</text:ruby-base></text:ruby>へ"), "東京へ"),
+        (paragraph(f"<text:ruby><text:ruby-base>{RUBY}</text:ruby-base></text:ruby>へ"), "東京(とうきょう)へ"),
         (paragraph("a<text:script>code()</text:script>b"), "ab"),
         ("<draw:frame><svg:desc>A red house in Rome</svg:desc></draw:frame>" + paragraph("x"), "A red house in Rome\n\nx"),
         (table([paragraph("A"), paragraph("B")]).replace("-cell>", '-cell table:number-columns-repeated="2">', 1),
@@ -64,6 +65,7 @@ def note(text: str) -> str:
         (table([paragraph("A") + paragraph("B"), items(paragraph("C"), paragraph("D"))], [paragraph("E"), ""]),
          "| A B | C D |\n| --- | --- |\n| E |  |"),
         (table([paragraph(f"A{note('In a cell.')}")]), "| A[^1] |\n| --- |\n\n[^1]: In a cell."),
+        (paragraph(f"One{note('Outer@').replace('@', note('Inner.'))}"), "One[^1]\n\n[^1]: Outer[^2]\n\n[^2]: Inner."),
         (paragraph(f"One{note('First.')} two{note('Second.')}"), "One[^1] two[^2]\n\n[^1]: First.\n\n[^2]: Second."),
     ],
 )  # fmt: skip
