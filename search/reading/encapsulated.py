@@ -57,8 +57,10 @@ def _pieces(content: bytes, *, is_page: bool) -> Iterator[str]:
         whole, letter, word, number = token.group(0, 1, 2, 3)
         if whole == b"{":
             groups.append(groups[-1])
+            skipped = 0
         elif whole == b"}":
             del groups[max(1, len(groups) - 1) :]
+            skipped = 0
         else:
             is_sign = whole[0] not in b"\\\r\n"
             here = groups[-1] = groups[-1] if is_sign else _changed(groups[-1], word or whole, number)

@@ -134,6 +134,7 @@ def test_what_outlook_wrote_into_rich_text_is_read_as_it_was(tmp_path: Path) -> 
         return taken(tmp_path, mail({}, {}, **{"__substg1.0_10090102": plain})).text
 
     assert read_rich(PAGE) == "# Head\n\nR&D a < b\n\n- При 日😀\n- ‘x’\u00a0{–}\n"  # noqa: RUF001
+    assert read_rich(rb"{\rtf1\fromhtml1 {\u8217 }x{\u8217 {y}}}") == "\u2019x\u2019y\n"
     assert read_rich(TEXT) == "Line П\n\n- two\tx < {y}\n"
     commands = rb"{\rtf1 \fromhtml1 {\*\htmltag64 <p>}info{\*\htmltag72 </p>}header{\*\htmltag4 <br>}uc}"
     assert read_rich(commands) == "info\n\nheader\nuc\n"
