@@ -10,7 +10,11 @@ from search.reading.webpages import fence_for, to_markdown
 
 _MOST = 20_000  # characters of an output that shows something else than what was printed
 _OBJECT = re.compile(r"\s*<[^<>]*>\s*")  # what Python calls one, in place of what it shows
-_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # and what else a terminal is told
+_COLOURS = re.compile(  # and what else a terminal is told, such as where a link leads
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]+[0-~])"
+)
+_LANGUAGES = (("kernelspec", "language"), ("language_info", "name"))  # parts of what a notebook says about itself
+_WORDS = re.compile(r"[\w+#. -]+")
 
 
 def read(content: bytes) -> tuple[str, str, Mapping[str, Any]]:
@@ -24,9 +28,7 @@ def read(content: bytes) -> tuple[str, str, Mapping[str, Any]]:
     cells = notebook.get("cells") if isinstance(notebook, dict) else None
     if not isinstance(cells, list):
         raise InvalidDocument("it holds no cells as notebooks of version 4 have them; open it in Jupyter, and save it")
-    about = notebook.get("metadata")
-    kernel = about.get("kernelspec") if isinstance(about, dict) else None
-    language = str(kernel.get("language", "")) if isinstance(kernel, dict) else ""
+    language = _language(notebook.get("metadata"))
     parts: list[str] = []
     cut = 0
     for cell in cells:
@@ -45,6 +47,13 @@ def read(content: bytes) -> tuple[str, str, Mapping[str, Any]]:
         else:
             parts.append(source)
     return "", "\n\n".join(part for part in parts if part.strip()) + "\n", {"outputs_left_out": cut} if cut else {}
+
+
+def _language(about: Any) -> str:
+    """What the code is written in; empty if the notebook does not say."""
+    told = ((about.get(part), name) for part, name in _LANGUAGES) if isinstance(about, dict) else ()
+    names = (part.get(name) for part, name in told if isinstance(part, dict))
+    return next((name for name in names if isinstance(name, str) and _WORDS.fullmatch(name)), "")
 
 
 def _shown(output: Mapping[str, Any]) -> tuple[str, bool]:

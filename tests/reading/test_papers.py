@@ -509,6 +509,7 @@ def test_a_notebook_is_its_texts_its_code_and_what_that_printed(tmp_path: Path) 
         ({"data": {"text/html": "<b>Two</b><script>x()</script>", "text/plain": ["<IPython.core.display.HTML object>"]}}, "Two"),
         ({"data": {"text/latex": "$x^2$", "image/png": "iV"}}, "$x^2$"),
         ({"output_type": "stream", "name": "stderr", "text": ["\x1b[33mslow\x1b[0m ", "boat"]}, "```\nslow boat\n```"),
+        ({"output_type": "stream", "text": "\x1b]8;;http://x\x1b\\slow\x1b]8;;\x07 \x1b[1 q\x1b(Bboat"}, "```\nslow boat\n```"),
         ({"output_type": "error", "ename": "E", "evalue": "\x1b[1;31mbad\x1b[0m"}, "```\nE: bad\n```"),
         ({"data": {"text/html": "<table><tr><td>1</table>", "text/plain": "   a\n0  1"}}, "```\n   a\n0  1\n```"),
         ({"data": {"text/html": "<div></div>", "text/plain": "<Figure>"}}, "```\n<Figure>\n```"),
@@ -527,6 +528,21 @@ def test_of_a_long_output_the_beginning_is_read_and_the_rest_counted(tmp_path: P
     assert document.remarks == {"outputs_left_out": 1}
     assert len(document.text) < 21_000
     assert document.text.endswith("\n````\n\n$x$\n\n# Two\n")
+
+
+@pytest.mark.parametrize(
+    ("about", "language"),
+    [
+        ({"kernelspec": {"language": None}, "language_info": {"name": "julia"}}, "julia"),
+        ({"kernelspec": {"name": "python3"}, "language_info": {"name": "python"}}, "python"),
+        ({"kernelspec": {"language": "py\n```\n# Not code"}}, ""),
+        ({"kernelspec": "python", "language_info": ["python"]}, ""),
+        (None, ""),
+    ],
+)
+def test_code_of_a_notebook_is_in_the_language_that_it_names(about: object, language: str) -> None:
+    notebook = {"cells": [{"cell_type": "code", "source": "x"}], "metadata": about}
+    assert notebooks.read(json.dumps(notebook).encode())[1] == f"```{language}\nx\n```\n"
 
 
 def test_a_notebook_without_cells_is_rejected(tmp_path: Path) -> None:
