@@ -199,6 +199,28 @@ def test_notes_of_a_speaker_are_read(tmp_path: Path) -> None:
     assert damaged.text == "## Top\n\nText\n\n## Next\n\nMore\n"
 
 
+def test_slides_are_read_in_the_order_in_which_they_are_shown(tmp_path: Path) -> None:
+    said = with_notes(2, shape("body", "Said."))
+    slides = [(f"S{number}", "Text") for number in range(1, 11)]
+    order = "".join(f'<p:sldId id="{300 + number}" r:id="r{number}"/>' for number in (1, 0, 9, *range(2, 9)))
+    relations = 'xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"'
+    shown = f"<p:presentation {_SLIDES} {relations}><p:sldIdLst>{order}</p:sldIdLst></p:presentation>"
+    picture = f'<p:pic {relations}><p:nvPicPr><p:cNvPr id="9" name="x"/></p:nvPicPr><a:blip r:embed="r9"/></p:pic>'
+    pictured = f"<p:sld {_SLIDES} {_DRAWING}><p:cSld><p:spTree>{shape('title', 'S2')}{picture}</p:spTree></p:cSld></p:sld>"
+    parts = {**said, "ppt/presentation.xml": shown, "ppt/slides/slide2.xml": pictured, "ppt/media/a.png": ""}
+    link = '<Relationship Id="r9" Type="image" Target="../media/a.png"/></Relationships>'
+    rels = "ppt/slides/_rels/slide2.xml.rels"
+    (tmp_path / "a.pptx").write_bytes(pptx(slides, {**parts, rels: said[rels].replace("</Relationships>", link)}))
+    text = taken(tmp_path / "a.pptx").text
+    assert re.findall(r"## (.*)", text) == [f"S{n}" for n in (2, 1, 10, *range(3, 10))] + ["Notes of slide 1"]
+
+
+def test_notes_keep_their_numbers_where_another_slide_is_damaged(tmp_path: Path) -> None:
+    parts = {"ppt/slides/slide1.xml": "<p:sld>", **with_notes(2, shape("body", "Said."))}
+    (tmp_path / "a.pptx").write_bytes(pptx([("Top", "Text"), ("Next", "More")], parts))
+    assert taken(tmp_path / "a.pptx").text == "## Next\n\nMore\n\n## Notes of slide 2\n\nSaid.\n"
+
+
 def test_a_presentation_that_the_library_cannot_read_is_read_all_the_same(tmp_path: Path) -> None:
     picture = "<p:pic><p:nvPicPr><p:cNvPr id='9' name='x'/><p:cNvPicPr/><p:nvPr/></p:nvPicPr><p:blipFill/><p:spPr/></p:pic>"
     shapes = f"{shape('title', 'Top')}{picture}{shape('body', 'One', 'Two')}"

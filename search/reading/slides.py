@@ -3,17 +3,18 @@
 import io
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html import escape
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element
 
 from search.reading import signs
-from search.reading.packages import DAMAGED, elements, in_one_edition, local_name, parsed, targets, with_parts
+from search.reading.packages import DAMAGED, elements, in_one_edition, local_name, parsed, relations_of, targets, with_parts
 
 _TITLES = {"title", "ctrTitle"}
 _SLIDE = re.compile(r"ppt/slides/[^/]+\.xml")
+_NUMBERED = re.compile(r"ppt/slides/slide[1-9]\d*\.xml")
 _NEXT_RUN = re.compile(  # where one run of a paragraph ends and the next begins, which may be within a word
     rb"</a:t>\s*</a:r>\s*<a:r>\s*(?:<a:rPr\b[^<>]*/>|<a:rPr\b[^<>]*(?<!/)>(?:(?!</?a:r>).){0,4000}?</a:rPr>)?"
     rb"\s*<a:t(?:\s[^<>]*)?(?<!/)>",
@@ -40,7 +41,7 @@ class Slide(NamedTuple):
 
 
 def read(content: bytes) -> list[Slide]:
-    """The slides of a .pptx, in order; none if that cannot be told, and without those that are damaged."""
+    """The slides of a .pptx, in order; none if that cannot be told, and nothing on those that are damaged."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return list(_slides(archive))
@@ -59,7 +60,8 @@ def prepared(content: bytes) -> Prepared:
     """A .pptx with the runs of each paragraph in one, nothing bold, and cells in all of their rows; as it was if it is damaged.
 
     The office library puts spaces between runs, and marks what is bold as Markdown does, in HTML, too. It makes nothing of
-    formulas, of fields such as a date, and of what is there in several editions, as every text with a formula in it is.
+    formulas, of fields such as a date, and of what is there in several editions, as every text with a formula in it is. It takes
+    slides by the numbers in their names, whatever their order is.
     """
     formulas: list[tuple[str, bytes]] = []
     marks = map(chr, signs.MARKS)
@@ -73,9 +75,25 @@ def prepared(content: bytes) -> Prepared:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             parts = {name: archive.read(name) for name in archive.namelist() if _SLIDE.fullmatch(name)}
             plain = {name: _plain(_FORMULA.sub(in_place_of, in_one_edition(part, _WORDS))) for name, part in parts.items()}
-            return Prepared(content if plain == parts else with_parts(archive, plain), formulas)
+            changed = plain | _in_order(archive, plain)
+            return Prepared(content if changed == parts else with_parts(archive, changed), formulas)
     except DAMAGED:
         return Prepared(content, [])
+
+
+def _in_order(archive: zipfile.ZipFile, slides: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Slides that are shown in another order than that of their names, each under the name of its place, with what it refers to."""
+    try:
+        shown = [path for path in dict.fromkeys(_shown(archive)) if path in slides and _NUMBERED.fullmatch(path)]
+    except DAMAGED:
+        return {}
+    places = sorted(shown, key=lambda path: (len(path), path))
+    moved = {place: path for place, path in zip(places, shown, strict=True) if place != path}
+    there = set(archive.namelist())
+    relations = {relations_of(place): relations_of(path) for place, path in moved.items()}
+    return {place: slides[path] for place, path in moved.items()} | {
+        place: archive.read(path) if path in there else b"" for place, path in relations.items()
+    }
 
 
 def _plain(slide: bytes) -> bytes:
@@ -119,15 +137,20 @@ def _section(title: str, paragraphs: list[str]) -> str:
 
 
 def _slides(archive: zipfile.ZipFile) -> Iterator[Slide]:
+    for path in _shown(archive):
+        try:
+            yield _slide(archive, path)
+        except DAMAGED:
+            yield Slide("", [], [])
+
+
+def _shown(archive: zipfile.ZipFile) -> list[str]:
+    """The slides' parts in the order in which they are shown."""
     presentation = "ppt/presentation.xml"
     paths = {name: path for name, (_, path) in targets(archive, presentation).items()}
-    for element in elements(parsed(archive, presentation), "sldId"):
-        path = next((paths[value] for name, value in element.items() if name.endswith("}id") and value in paths), None)
-        try:
-            if path is not None:
-                yield _slide(archive, path)
-        except DAMAGED:
-            continue
+    ids = [element.items() for element in elements(parsed(archive, presentation), "sldId")]
+    found = (next((paths[value] for name, value in one if name.endswith("}id") and value in paths), None) for one in ids)
+    return [path for path in found if path is not None]
 
 
 def _slide(archive: zipfile.ZipFile, path: str) -> Slide:
