@@ -215,8 +215,11 @@ def test_slides_are_read_in_the_order_in_which_they_are_shown(tmp_path: Path) ->
     assert re.findall(r"## (.*)", text) == [f"S{n}" for n in (2, 1, 10, *range(3, 10))] + ["Notes of slide 1"]
 
 
-def test_notes_keep_their_numbers_where_another_slide_is_damaged(tmp_path: Path) -> None:
-    parts = {"ppt/slides/slide1.xml": "<p:sld>", **with_notes(2, shape("body", "Said."))}
+@pytest.mark.parametrize(
+    "damaged", ["<p:sld>", "<mc:Choice></mc:AlternateContent>", '<?xml version="1.0" encoding="utf-9"?><p:sld/>']
+)
+def test_notes_keep_their_numbers_where_another_slide_is_damaged(tmp_path: Path, damaged: str) -> None:
+    parts = {"ppt/slides/slide1.xml": damaged, **with_notes(2, shape("body", "Said."))}
     (tmp_path / "a.pptx").write_bytes(pptx([("Top", "Text"), ("Next", "More")], parts))
     assert taken(tmp_path / "a.pptx").text == "## Next\n\nMore\n\n## Notes of slide 2\n\nSaid.\n"
 

@@ -40,7 +40,7 @@ def read(content: bytes) -> tuple[str, str]:
     """
     try:
         book = ET.fromstring(signs.in_utf_8(content))  # noqa: S314  # in a child process with limits; expat bounds what entities make
-    except ParseError as error:
+    except (LookupError, ParseError) as error:  # an encoding that there is not
         raise ValueError(str(error)) from error
     about = elements(book, "title-info")[:1]
     title = "".join("".join(one.itertext()) for part in about for one in elements(part, "book-title")[:1])

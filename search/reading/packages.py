@@ -38,7 +38,7 @@ _USUAL = {  # namespaces, and the prefixes that Office writes for them
 _STRICT = re.compile(rb"http(?<=[\"']http)://purl\.oclc\.org/ooxml/(\w+)/")
 _NAMESPACE = re.compile(rb"xmlns(?::([\w.-]+))?\s*=\s*[\"']([^\"']*)")
 _XML, _OF_OTHERS = (".xml", ".rels"), "customXml/"
-DAMAGED = (KeyError, ParseError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)  # as reading a part raises
+DAMAGED = (LookupError, ParseError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)  # as reading a part raises
 
 
 class Target(NamedTuple):
@@ -131,7 +131,7 @@ def in_one_edition(xml: bytes, tells: re.Pattern[bytes]) -> bytes:
         at = token.end()
         prefixes.update(_PREFIX.findall(attributes))
         is_whole = name == b"AlternateContent"
-        if (closes and len(written) == 1) or len(editions) > _DEEPEST:
+        if (closes and (len(written) == 1 or (is_whole and not editions))) or len(editions) > _DEEPEST:
             return xml
         if is_empty:
             continue

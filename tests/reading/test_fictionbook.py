@@ -26,3 +26,8 @@ _NOTES = '</body><body name="notes"><section id="{}"><title><p>1</p></title><p>S
 def test_words_are_read_wherever_they_stand(tmp_path: Path, body: str, text: str) -> None:
     book = f'<FictionBook xmlns="http://www.gribuser.ru/xml/fictionbook/2.0" xmlns:l="http://www.w3.org/1999/xlink"><body>{body}</body></FictionBook>'
     assert taken(tmp_path, book.encode()).text == f"{text}\n"
+
+
+def test_an_encoding_that_there_is_not_costs_no_word(tmp_path: Path) -> None:
+    book = '<?xml version="1.0" encoding="utf-9"?><FictionBook><body><section><p>Text.</p></section></body></FictionBook>'
+    assert taken(tmp_path, book.encode()).text == "Text.\n"
