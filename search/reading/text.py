@@ -4,6 +4,7 @@ import codecs
 import re
 import unicodedata
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from search import kinds
@@ -119,12 +120,17 @@ def read(stream: BinaryIO, file: SourceFile, encoding: str | None) -> Document |
     return Document(
         id=file.name,
         text=text,
-        title=title if title.strip() else title_of(text, media_type) or file.path.stem,
+        title=title if title.strip() else title_of(text, media_type) or _name_of(file.path),
         metadata=front | {"path": file.name} | decoded.metadata,
         media_type=media_type,
         origin=file.name,
         remarks=decoded.metadata,
     )
+
+
+def _name_of(path: Path) -> str:
+    """A file's name without the suffix that says what is in it; `login.defs` and `app.log` have none."""
+    return path.stem if kinds.by_name(path) else path.name
 
 
 def without_pictures(text: str) -> str:

@@ -89,6 +89,16 @@ def test_a_folder_is_read_in_order_with_paths_as_ids(tmp_path: Path) -> None:
     assert alone == replace(two, id="b/two.md", metadata={"path": "b/two.md"})
 
 
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [("login.defs", "login.defs"), ("app.2024.log", "app.2024.log"), (".bashrc", ".bashrc"), ("a.b.txt", "a.b"), ("a.py", "a")],
+)
+def test_a_file_without_a_title_keeps_a_suffix_that_says_nothing_of_it(name: str, title: str, tmp_path: Path) -> None:
+    (document,) = taken(fill(tmp_path, name) / name)
+    assert isinstance(document, Document)
+    assert document.title == title
+
+
 def test_what_office_keeps_beside_an_open_document_stops_no_sync(tmp_path: Path) -> None:
     folder = fill(tmp_path / "n", "a.txt", "b.txt")
     options = ("--sync", "--max-delete", "100%", "--data-dir", tmp_path / "data")
