@@ -14,6 +14,7 @@ from search.errors import InvalidDocument
 from search.reading import webpages
 from search.reading.files import LONGEST, Item, SourceFile
 from search.reading.records import key_of
+from search.reading.replies import Said
 from search.reading.text import decode
 
 _HEADERS = ("From", "To", "Cc", "Date")
@@ -29,8 +30,8 @@ _TIMES = 3  # as long as the plain text, a page says what that only points to â€
 _STUB = re.compile(r"(?=.*\bhtml\b).{1,200}", re.IGNORECASE | re.DOTALL)  # â€¦ as does whatever is there for one that says this alone
 
 
-def read(content: bytes) -> tuple[str, str, Mapping[str, Any]]:
-    """Subject, text, and metadata: sender, time and attachments.
+def read(content: bytes, said: Said | None = None) -> tuple[str, str, Mapping[str, Any]]:
+    """Subject, text, and metadata: sender, time and attachments; of a box without what ends a mail and was said before.
 
     Raises:
         InvalidDocument: its text is in no encoding that can be told.
@@ -40,7 +41,10 @@ def read(content: bytes) -> tuple[str, str, Mapping[str, Any]]:
     message = message_from_bytes(content, policy=_Policy(encodings=_declared(content)))  # type: ignore[call-overload]
     metadata: dict[str, Any] = {name.lower(): value for name, value in _heads(message) if name in {"From", "Date"}}
     metadata["attachments"] = [name for part in message.walk() if (name := part.get_filename())]
-    text = "\n\n".join(_pieces(message, 0))
+    body = "\n\n".join(_texts(message, 0))
+    if said:
+        body, metadata["repeated_lines_left_out"] = said.new_of(body)
+    text = "\n\n".join([*head_of(dict(_heads(message))), *([body] if body else [])])
     return _header(message, "Subject"), text + "\n", {name: value for name, value in metadata.items() if value}
 
 
@@ -61,13 +65,14 @@ def messages(stream: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
 
 def documents(stream: BinaryIO, file: SourceFile) -> Iterator[Item]:
     """Each mail of an mbox file."""
+    said = Said()
     for number, (line, content) in enumerate(messages(stream), 1):
         key, place = key_of(file.name, number), f"{file.name}:{line}"
         if content is None:
             yield Rejection(file.name, line, key, f"larger than {LONGEST:,} bytes; split it")
             continue
         try:
-            title, words, about = read(content)
+            title, words, about = read(content, said)
             yield Document(key, words, title, {"path": file.name, **about}, "message/rfc822", origin=place, folder=file.folder)
         except InvalidDocument as error:
             yield Rejection(file.name, line, key, str(error))

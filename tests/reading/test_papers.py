@@ -12,7 +12,7 @@ import pytest
 from papers import docx, pdf
 
 from search.documents import Document, Rejection
-from search.reading import Reading, mail, notebooks, rtf
+from search.reading import Reading, mail, notebooks, replies, rtf
 from search.reading import pdf as reading_pdf
 from search.reading.margins import without_margins
 from search.reading.structure import sections
@@ -328,6 +328,65 @@ def test_each_mail_of_a_box_is_a_document(tmp_path: Path) -> None:
     (tmp_path / "a.mbox").write_text("Nothing of the kind.")
     (none,) = Reading([str(tmp_path)])
     assert "holds no mail" in str(none)
+
+
+def boxed(tmp_path: Path, *bodies: str) -> list[Document]:
+    mails = "".join(f"From x Sat Nov 28 12:00:00 2026\nSubject: Pumps\n\n{body}\n\n" for body in bodies)
+    (tmp_path / "a.mbox").write_text(mails, encoding="utf-8")
+    return [one for one in Reading([str(tmp_path / "a.mbox")]) if isinstance(one, Document)]
+
+
+ASKED = "Which pump stands in the cellar of the house by the old harbour?"
+SIGNED = "-- \nAda Lovelace\nHarbour Street 3, London\n"
+QUOTED = "> -- \n> Ada Lovelace\n> Harbour Street 3, London\n"
+
+
+@pytest.mark.parametrize(
+    "below",
+    [
+        f"On Sat, 28 Nov 2026, Ada <ada@example.org> wrote:\n> {ASKED[:31]}\n> {ASKED[32:]}\n",
+        f"Am 28.11.2026 um 10:00 schrieb Ada\n<ada@example.org>:\n\n> {ASKED}\n>\n{QUOTED}",
+        f"-----Original Message-----\nFrom: Ada\nSent: Saturday\nTo: Grace\nSubject: Pumps\n\n{ASKED}\n",
+        f"Von: Ada\nGesendet: Samstag\nAn: Grace\nBetreff: Pumpen\n\n{ASKED}\n",
+        f"> {ASKED}\n",
+    ],
+)
+def test_what_a_mail_quotes_below_its_answer_is_left_out_where_its_box_has_it(below: str, tmp_path: Path) -> None:
+    asked, answered, foreign = boxed(
+        tmp_path, f"{ASKED}\n\n{SIGNED}", f"The red one.\n\n{below}", below.replace(ASKED[:20], "Why is ")
+    )
+    assert asked.text == f"{ASKED}\n\n{SIGNED}"
+    assert answered.text == "The red one.\n"
+    assert answered.metadata["repeated_lines_left_out"] == sum(1 for line in below.splitlines() if line.strip())
+    assert "repeated_lines_left_out" not in {*asked.metadata, *foreign.metadata}
+    assert mail.read(f"Subject: x\n\nThe red one.\n\n{below}".encode())[1].endswith(below)  # alone, it may be all that is left
+
+
+def test_signatures_and_footers_stand_once_in_a_box(tmp_path: Path) -> None:
+    footer = f"{'_' * 40}\nThe list of pumps\nhttps://example.org/lists/pumps\n"
+    first, second, third = boxed(
+        tmp_path,
+        f"One.\n\n{SIGNED}\n{footer}",
+        f"Two.\n{SIGNED}\n{footer}",
+        f"Three.\n\n-- \nGrace Hopper, who is new here\n{footer}",
+    )
+    assert [SIGNED in one.text for one in (first, second)] == [True, False]
+    assert (second.text, second.metadata["repeated_lines_left_out"]) == ("Two.\n", 6)
+    assert third.text == "Three.\n\n-- \nGrace Hopper, who is new here\n"
+
+
+@pytest.mark.parametrize("answer", [f"> {ASKED}\n\nThe red one.\n", f"Well.\n> {ASKED}\nThe red one.\n\nGrace\n", f"> {ASKED}\n"])
+def test_what_is_quoted_above_an_answer_and_in_it_stays(answer: str, tmp_path: Path) -> None:
+    assert boxed(tmp_path, ASKED, answer)[1].text == answer
+
+
+def test_what_a_large_box_said_long_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replies, "_MOST", 20)
+    said = replies.Said()
+    said.new_of(ASKED)
+    assert said.new_of(f"Red.\n> {ASKED}")[1] == 1
+    said.new_of(" ".join(f"word{number}" for number in range(60)))
+    assert said.new_of(f"Red.\n> {ASKED}")[1] == 0
 
 
 def test_a_mail_of_a_box_that_is_too_long_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
