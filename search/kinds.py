@@ -49,6 +49,7 @@ MARKUP = {  # texts whose marks of headings are known
     ".org": "text/x-org",
     ".tex": "text/x-tex",
     ".typ": "text/x-typst",
+    ".canvas": MARKDOWN,  # which it is read as
     **dict.fromkeys((".adoc", ".asciidoc"), "text/asciidoc"),
 }
 _LANGUAGES = {  # of source code, each with its suffixes

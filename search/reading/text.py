@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 from search import kinds
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
+from search.reading import canvas
 from search.reading.files import LONGEST, SourceFile, read_at_most
 from search.reading.frontmatter import front_matter
 from search.reading.structure import title_of
@@ -28,6 +29,11 @@ _WIDER = {  # encodings that hold all of another one, which its name often stand
     "euc_kr": "cp949",
 }
 _PICTURE = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,[A-Za-z0-9+/=]{200,}")  # written into a text
+_NOT_SHOWN = re.compile(  # comments of Obsidian, on lines of their own, and code, which may look so
+    r"^(?P<code>[ \t]*(?P<fence>`{3,}|~{3,}).*?(?:^[ \t]*(?P=fence)|\Z))"
+    r"|^%%[ \t\r]*\n(?:.*?\n)??%%[ \t\r]*$|^%%[ \t][^\n]*%%[ \t\r]*$",
+    re.MULTILINE | re.DOTALL,
+)
 _ESCAPES = (b"\x1b$", b"\x1b(", b"~{")  # of encodings that are ASCII to look at: ISO-2022 and HZ
 _UTF_7 = "utf-7"  # is, too
 _NO_CHANCE = 3  # different letters of one script
@@ -115,12 +121,14 @@ def read(stream: BinaryIO, file: SourceFile, encoding: str | None) -> Document |
     decoded = decode(read_at_most(stream, LONGEST), encoding)
     media_type = file.media_type or kinds.by_name(file.path) or kinds.PLAIN
     text = without_pictures(decoded.text)
+    if media_type == kinds.MARKDOWN:
+        text = canvas.to_markdown(text) if file.path.suffix.lower() == ".canvas" else _shown(text)
     front = front_matter(text) if media_type == kinds.MARKDOWN else {}
     title = str(front.pop("title")) if isinstance(front.get("title"), str | int | float) else ""
     return Document(
         id=file.name,
         text=text,
-        title=title if title.strip() else title_of(text, media_type) or _name_of(file.path),
+        title=title if title.strip() else title_of(text, media_type) or _name_of(file.path, media_type),
         metadata=front | {"path": file.name} | decoded.metadata,
         media_type=media_type,
         origin=file.name,
@@ -128,9 +136,14 @@ def read(stream: BinaryIO, file: SourceFile, encoding: str | None) -> Document |
     )
 
 
-def _name_of(path: Path) -> str:
+def _shown(text: str) -> str:
+    """Markdown without comments between `%%`."""
+    return _NOT_SHOWN.sub(lambda match: match["code"] or "", text) if "%%" in text else text
+
+
+def _name_of(path: Path, media_type: str) -> str:
     """A file's name without the suffix that says what is in it; `login.defs` and `app.log` have none."""
-    return path.stem if kinds.by_name(path) else path.name
+    return path.stem if kinds.by_name(path) or media_type != kinds.PLAIN else path.name
 
 
 def without_pictures(text: str) -> str:

@@ -99,6 +99,51 @@ def test_a_file_without_a_title_keeps_a_suffix_that_says_nothing_of_it(name: str
     assert document.title == title
 
 
+def test_a_canvas_is_read_as_its_cards(tmp_path: Path) -> None:
+    def node(kind: str, x: int, y: int, size: int = 10, **said: object) -> dict[str, object]:
+        return {"id": f"{kind}{x}.{y}", "type": kind, "x": x, "y": y, "width": size, "height": size, **said}
+
+    nodes = [
+        node("group", 0, 100, 500, label="Harbour"),
+        node("group", 90, 190, 50, label="Cellar"),
+        node("group", 900, 900, label="Empty"),
+        node("text", 100, 200, text="The **pump** is red."),
+        node("text", 0, 150, text="Ships lie there."),
+        node("file", 0, 120, file="Notes/Ships.md"),
+        node("text", 0, 0, text="What we know"),
+        node("link", 20, 0, url="https://example.org/pumps"),
+        node("text", 40, 0),
+    ]
+    edges = [{"id": "e", "fromNode": "text0.0", "toNode": "text0.150", "label": "leads to"}, {"id": "f"}]
+    canvas, other, none = tmp_path / "map.canvas", tmp_path / "other.canvas", tmp_path / "none.canvas"
+    canvas.write_text(json.dumps({"nodes": nodes, "edges": edges}), encoding="utf-8")
+    other.write_text('{"nodes": [{"text": "no place"}]}', encoding="utf-8")
+    none.write_text("no JSON", encoding="utf-8")
+    (document,) = taken(canvas)
+    assert (document.title, document.media_type) == ("map", "text/markdown")
+    assert document.text == (
+        "What we know\n\nhttps://example.org/pumps\n\n# Harbour\n\nNotes/Ships.md\n\nShips lie there.\n\n"
+        "# Cellar\n\nThe **pump** is red.\n\nEmpty\n\nleads to\n"
+    )
+    assert [one.text for one in taken(other, none)] == ['{"nodes": [{"text": "no place"}]}', "no JSON"]
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("A.\n\n%% not this %%\n\nB.\n", "A.\n\n\n\nB.\n"),
+        ("A.\n%%\nnor this\n\nnor that\n%%\nB.\n", "A.\n\nB.\n"),
+        ("A.\r\n%%\r\nnot this\r\n%%\r\nB.\r\n", "A.\r\n\nB.\r\n"),
+        ("Print %% for it, or %% again: %%DATE%%\n%%{init: 1}%%\n%%\nB.\n", None),
+        ("```\n%%\n% a header of LaTeX\n%%\n% b %%\n```\n%% c\n", None),
+    ],
+)
+def test_comments_of_obsidian_are_no_text(written: str, shown: str | None, tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text(written, encoding="utf-8", newline="")
+    (document,) = taken(tmp_path / "a.md")
+    assert document.text == (written if shown is None else shown)
+
+
 def test_what_office_keeps_beside_an_open_document_stops_no_sync(tmp_path: Path) -> None:
     folder = fill(tmp_path / "n", "a.txt", "b.txt")
     options = ("--sync", "--max-delete", "100%", "--data-dir", tmp_path / "data")
