@@ -1,6 +1,7 @@
 """Which document does a record make? The id, title and text of a row of a table or an object of JSON; the rest is metadata."""
 
 import math
+import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -20,6 +21,15 @@ IDS = ("id", "_id")  # … and of ids
 AS_IT_IS = frozenset(("metadata", "media_type", "modified"))  # what is of the type that it is given, whatever that is of others
 _DOCUMENT = {"id", "text", "title", "metadata", "media_type", "modified"}  # what an object of JSON may say of a document itself
 _SHORTEST_VECTOR = 64  # numbers
+_AROUND = {  # objects that exports put a record into, each with what its title is called there
+    "fields": ("title", "summary"),  # Jira
+    "attributes": ("title",),  # JSON:API, Strapi
+    "properties": ("title",),  # GeoJSON
+    "_source": ("title", "headline", "subject"),  # Elasticsearch
+}
+_LONGEST_TITLE = 300  # characters of one in there
+_OF_MACHINES = re.compile(r"self|.*(?:avatar|icon).*", re.IGNORECASE)  # names of addresses that say nothing
+_ADDRESS = re.compile(r"https?://\S+")
 _JOINTS = {"id": "/", "text": "\n\n", "title": ", "}  # between several columns
 
 
@@ -171,6 +181,8 @@ def _document_of(
     parts = roles(list(rest), texts, fields)
     _check_id(given, parts, key)
     values = values_of(rest, parts, texts, key, "field")
+    if not (parts.title or "title" in fields):
+        values["title"] = _title_inside(given)
     if not (parts.text or values["text"]):  # it may be deeper
         about_it = {name: value for name, value in values["metadata"].items() if name == "metadata"}
         deeper = {name: value for name, value in values["metadata"].items() if name != "metadata"}
@@ -185,6 +197,13 @@ def _document_of(
     values["metadata"], vectors = without_vectors(storable(values["metadata"]), parts)
     values["metadata"] = {**vectors, **values["metadata"]}
     return Document(**values, remarks=vectors, **about, **(more if not parts.id else {**more, "folder": ""}))
+
+
+def _title_inside(record: Mapping[str, Any]) -> str:
+    """That of the object which an export puts around all that it says of a record; empty if there is none."""
+    found = (value_at(record, (outer, name)) for outer, names in _AROUND.items() for name in names if outer in record)
+    titles = (one for one in found if isinstance(one, str) and 0 < len(one.strip()) <= _LONGEST_TITLE)
+    return next((" ".join(_said(one).split()) for one in titles), "")
 
 
 def reading_of(fields: Mapping[str, str], of_text: AbstractSet[Path], called: str = "") -> dict[str, Any]:
@@ -210,10 +229,19 @@ def strings_of(value: Any, *names: str) -> Iterator[str]:
                 yield f"{'.'.join(names)}: {words}" if names else words
         case Mapping():
             for name, inner in value.items():
-                yield from strings_of(inner, *names, str(name))
+                if not _leads_only(str(name), inner):
+                    yield from strings_of(inner, *names, str(name))
         case list() | tuple():
             for inner in value:
                 yield from strings_of(inner, *names)
+
+
+def _leads_only(name: str, value: Any) -> bool:
+    """Whether values are addresses that an interface gives to programs: of an object itself, or of its picture."""
+    if not _OF_MACHINES.fullmatch(name):
+        return False
+    inner = value.values() if isinstance(value, Mapping) else [value]
+    return all(isinstance(one, str) and _ADDRESS.fullmatch(one) for one in inner)
 
 
 def without_strings(value: Any) -> Any:

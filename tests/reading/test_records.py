@@ -96,7 +96,30 @@ def test_text_and_title_by_the_usual_names_or_all_strings() -> None:
             "type: Feature\nproperties.name: Como\nproperties.about: A deep lake",
             "",
         ),
-        ({"key": "AB-1", "fields": {"summary": "Login fails", "open": True}}, "key: AB-1\nfields.summary: Login fails", ""),
+        (
+            {"key": "AB-1", "fields": {"summary": "Login fails", "open": True}},
+            "key: AB-1\nfields.summary: Login fails",
+            "Login fails",
+        ),
+        (
+            {"key": "AB-5", "attributes": {"title": "<p>The pump</p>", "icon": {"48x48": "https://a.b/c.png"}}},
+            "key: AB-5\nattributes.title: The pump",
+            "The pump",
+        ),
+        (
+            {"key": "AB-2", "author": {"title": "Dr.", "web": "https://a.b"}},
+            "key: AB-2\nauthor.title: Dr.\nauthor.web: https://a.b",
+            "",
+        ),
+        ({"key": "AB-3", "fields": {"title": "x" * 301, "summary": [1]}}, f"key: AB-3\nfields.title: {'x' * 301}", ""),
+        (
+            {
+                "key": "AB-4",
+                "of": {"self": "https://a.b/1", "avatarUrls": {"1": "https://a.b/2", "2": "https://a.b/3"}, "icon": "a kite"},
+            },
+            "key: AB-4\nof.icon: a kite",
+            "",
+        ),
         ({"title": "Talk", "mapping": {"a": {"parts": ["Hi.", "Bye."]}}}, "mapping.a.parts: Hi.\nmapping.a.parts: Bye.", "Talk"),
     ],
 )
