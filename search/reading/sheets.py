@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, BinaryIO
 
 from search.documents import Document, Rejection
@@ -14,6 +15,8 @@ from search.reading.records import key_of
 from search.reading.rows import Row, Table, distinct, plain
 
 SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+_WIDEST_GROUP = 100  # columns
+_ROWS_OF_GROUPS = 2  # of a header with names of groups
 _LONGEST_REPEATED = 200  # characters of a cell of several rows that stand in each of them
 
 
@@ -48,18 +51,20 @@ def _sheet(sheet: Any, file: SourceFile) -> Iterator[Table | Item]:
     head = next((number for number, cells in filled if cells > 1), filled[0][0] if filled else 0)
     if filled and head == filled[-1][0]:
         head = 0  # of nothing
+    below = _below_groups(sheet, head)
+    last = head + bool(below)  # row of the header
     kinds: dict[int, set[str]] = {}
     names: list[str] = []
     for number, row in enumerate(sheet.iter_rows(), 1):
         if number == head:
-            names = [_written(cell).strip() or f"column_{first + at}" for at, cell in enumerate(row, 1)]
+            names = [below.get(at - 1) or _written(cell).strip() or f"column_{first + at}" for at, cell in enumerate(row, 1)]
         elif number < head or not head:
             if words := " ".join(_written(cell) for cell in row if _is_filled(cell)):
                 key = key_of(file.name, number, sheet.name)
                 origin = f"{file.name}#{sheet.name}:{number}"
                 yield Document(key, words, metadata={"sheet": sheet.name}, origin=origin, folder=file.folder)
         else:
-            for at, cell in enumerate(row):
+            for at, cell in enumerate(row if number > last else ()):
                 if _is_filled(cell):
                     kinds.setdefault(at, set()).add(_kind(cell))
     if not head:
@@ -70,7 +75,34 @@ def _sheet(sheet: Any, file: SourceFile) -> Iterator[Table | Item]:
         yield Rejection(f"{file.name}#{sheet.name}", head, None, str(error))
         return
     texts = [name for at, name in columns.items() if kinds.get(at) == {"text"} or len(kinds.get(at, ())) > 1]
-    yield Table(list(columns.values()), texts, _sheet_rows(sheet, head, columns, set(texts)), lambda _, value: value, sheet.name)
+    yield Table(list(columns.values()), texts, _sheet_rows(sheet, last, columns, set(texts)), lambda _, value: value, sheet.name)
+
+
+def _below_groups(sheet: Any, head: int) -> dict[int, str]:
+    """Names of columns by place, where the cells above them are merged to name groups of them; empty where that is not certain.
+
+    What has no group reaches down over both rows; where all have one, names that come again in another group, or stand above what
+    is no text, are those of columns.
+    """
+    left = sheet.start[1] if sheet.start else 0
+    of_group: dict[int, int] = {}
+    tall: set[int] = set()
+    for (top, column), (bottom, end) in sheet.merged_cell_ranges or () if head else ():
+        if top == bottom == head - 1 and end - column < _WIDEST_GROUP:
+            of_group |= dict.fromkeys(range(column - left, end - left + 1), column - left)
+        elif (top, bottom) == (head - 1, head):
+            tall.add(column - left)
+    above = [list(map(_cell, row)) for row in islice(sheet.iter_rows(), head - 1, head + 2)] if of_group else []
+    if len(above) <= _ROWS_OF_GROUPS:
+        return {}
+    groups, columns, first = above
+    named = {at: cell.strip() for at, cell in enumerate(columns) if isinstance(cell, str) and _is_filled(cell)}
+    is_header = len(named) == sum(map(_is_filled, columns)) and of_group.keys() <= named.keys() and not named.keys() & tall
+    is_above = {at for at, cell in enumerate(groups) if _is_filled(cell)} == {*of_group.values()} | tall
+    is_told = tall or len({*named.values()}) < len(named) or any(_is_filled(cell) and not isinstance(cell, str) for cell in first)
+    if not (is_header and is_above and is_told and any(map(_is_filled, first))):
+        return {}
+    return {at: f"{_written(groups[of_group[at]]).strip()}: {name}" if at in of_group else name for at, name in named.items()}
 
 
 def _sheet_rows(sheet: Any, head: int, names: Mapping[int, str], texts: set[str]) -> Iterator[Row]:

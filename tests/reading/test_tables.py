@@ -717,6 +717,48 @@ def test_cells_of_several_rows_of_a_sheet_stand_in_each(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("rows", "merged", "texts"),
+    [
+        (
+            [
+                ["Pump", "Plan", None, "Done"],
+                [None, "From", "Until", "By"],
+                ["Red", "May", "June", "Ada"],
+                ["Blue", "July", "", "Eve"],
+            ],
+            ["A1:A2", "B1:C1"],
+            None,  # `Done` reaches over no row
+        ),
+        (
+            [["Pump", "Plan", None, "Note"], [None, "From", "Until", None], ["Red", "May", "June", "Loud"]],
+            ["A1:A2", "B1:C1", "D1:D2"],
+            ["Pump: Red\nPlan: From: May\nPlan: Until: June\nNote: Loud"],
+        ),
+        (
+            [["The plan"], ["Plan", None, "Done", None], ["From", "Until", "From", "Until"], ["May", "June", "July", "August"]],
+            ["A1:D1", "A2:B2", "C2:D2"],
+            ["The plan", "Plan: From: May\nPlan: Until: June\nDone: From: July\nDone: Until: August"],
+        ),
+        (
+            [["Name", None, "Place", None], ["Ada", "Lovelace", "London", "UK"], ["Grace", "Hopper", "New York", "US"]],
+            ["A1:B1", "C1:D1"],
+            None,  # the second row may be the first of all people
+        ),
+    ],
+)
+def test_merged_names_of_groups_stand_before_those_of_their_columns(
+    rows: list[list[Any]], merged: list[str], texts: list[str] | None, tmp_path: Path
+) -> None:
+    (tmp_path / "a.xlsx").write_bytes(xlsx({"S": rows}, merged=merged))
+    found = taken(tmp_path / "a.xlsx")
+    if texts is None:
+        assert len(found) == len(rows) - 1  # the first row alone is the header
+    else:
+        assert [document.text for document in found] == texts
+        assert found[-1].origin == f"{tmp_path.name}/a.xlsx#S:{len(rows)}"
+
+
 def test_a_row_of_a_sheet_that_is_rejected_comes_again(tmp_path: Path) -> None:
     (tmp_path / "a.xlsx").write_bytes(xlsx({"S": [["text", "n"], ["x", 1], [None, 2]]}))
     _, bad = read(tmp_path / "a.xlsx")
