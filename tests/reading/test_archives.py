@@ -142,7 +142,7 @@ def test_a_file_that_is_compressed_is_read_by_its_own_name(
         "notes/old.csv#1": ("", "Three."),
         "notes/notes.md": ("Notes", "# Notes\n\nShort."),
         "notes/cat.1": ("cat(1)", "## NAME\n\ncat\n"),
-        "notes/x.log": ("x", "Started."),
+        "notes/x.log": ("x.log", "Started."),
     }
     notes = found[f"notes/notes.md{suffix}"]
     assert (notes.metadata, notes.modified) == ({"path": f"notes/notes.md{suffix}"}, WRITTEN)
