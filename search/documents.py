@@ -199,6 +199,7 @@ class Candidate:
     lexical_score: float | None = None
     fusion_score: float | None = None
     after: str | None = None
+    precedence: int = 0
 
     @property
     def first_stage_score(self) -> float:
@@ -242,6 +243,8 @@ class Hit(Candidate):
         lexical_score: of its words, BM25 say, 0 if it has none of the query's; None where words do not count.
         fusion_score: what retrieval order is by, where words count; None where they do not.
         after: what stands behind it, up to the document's next passage; None where that is much, or unknown.
+        precedence: what counts before any score: above 0 where it has phrases or rare names of the query as they stand, the more
+            the higher; below 0 where it has a word that the query excludes.
         rank: from 1, in the order of the answer.
         score: what the order is by, which `ranking` of the answer puts in words; None where it was left unscored, and stands below.
         rerank_score: as the reranker gave it, a raw logit for most; None where it did not score.

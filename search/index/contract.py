@@ -68,6 +68,7 @@ class Query:
         listed: points by vector, and by words, at least, that are looked at where both find them.
         probes: single words that the collection must have, whatever the filter: if it lacks one, nothing is looked for.
         scope: the points that are all there are for whoever asks, so that probes find no others; None for all.
+        also: ids of points that come back whatever their scores, beyond the limit.
     """
 
     vector: Vector
@@ -81,6 +82,7 @@ class Query:
     listed: int = 0
     probes: Sequence[SparseVector] = ()
     scope: PlainFilter | None = None
+    also: Sequence[str] = ()
 
 
 class Match(NamedTuple):

@@ -15,15 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.documents import Fusion, SparseVector
-from search.index.contract import Match, Matches, Payload, PlainFilter, Query, Vector
+from search.index.contract import Match, Matches, Payload, PlainFilter, Query, Vector, to_engine_id
 
 Scores = NDArray[np.float64]
 Ranks = NDArray[np.int64]  # from 1, in a list; 0 for what is not in it
+Among = slice | NDArray[np.bool_]  # which of the values
 
 _PROBABLE = 2  # payloads for each point that goes on: of every ten queries, one to four then lack another's, at a depth of 20
 _RARE, _MANY = 10, 100  # words are rare if fewer points than that have any of them, in a collection of at least so many points
 _NEAREST = 5.0  # standard deviations that a cosine counts at most: among near-equal passages a stranger has many, and says little
 _EQUAL = 300  # points, at least, of which those that have the same words are looked at: a millisecond
+_ALL = slice(None)
 _RRF_K = 2  # of reciprocal rank fusion, as Qdrant has it
 
 
@@ -59,18 +61,22 @@ def matches(query: Query, limit: int, ask: Ask, read: Read | None = None, most: 
     most = min(max(2 * listed, _EQUAL), most or sys.maxsize)
     asked = min(listed + 1, most) if query.retrieval == "lexical" else listed  # one more, to see whether it equals the last
     listings = [Listing(one, asked, query.filter, payload=False) for one in wanted if one is not None]
-    answers = ask([*listings, *(Listing(probe, 1, query.scope, payload=False) for probe in query.probes)])
-    if absent := [at for at, points in enumerate(answers[len(listings) :]) if not points]:
+    also = [Listing(query.vector, len(query.also), _these([*map(to_engine_id, query.also)]), payload=False)] if query.also else []
+    probes = [Listing(probe, 1, query.scope, payload=False) for probe in query.probes]
+    answers = ask([*listings, *also, *probes])
+    if absent := [at for at, points in enumerate(answers[len(listings) + len(also) :]) if not points]:
         return Matches(absent=absent)
+    beside = answers[len(listings)] if also else []
     lists = iter(answers)
     by_vector, by_words = (_best_first(next(lists)) if one is not None else [] for one in wanted)
     if query.retrieval == "lexical" and len(by_words) > listed:
         by_words = _with_equals(by_words, listed, lambda: ask([listings[0]._replace(limit=most)])[0])
     else:
         by_vector, by_words = by_vector[:listed], by_words[:listed]
-    union = _Union(query, by_vector, [one for one in by_words if one[1] > 0])
+    union = _Union(query, by_vector, [one for one in by_words if one[1] > 0], beside)
     payloads = {one: payload for one, _, payload in _completed(union, 0 if read else _PROBABLE * limit, listed, ask)}
-    best = union.order()[:limit]
+    order = union.order()
+    best = order[:limit] + [row for row in order[limit:] if union.ids[row[0]] in union.beside]
     if query.retrieval == "lexical":  # whose order it is, with the closest first among equal ones
         union.lexical_ranks[[at for at, *_ in best]] = range(1, len(best) + 1)
     if lacking := [one for at, *_ in best if (one := union.ids[at]) not in payloads]:
@@ -86,14 +92,20 @@ def matches(query: Query, limit: int, ask: Ask, read: Read | None = None, most: 
 class _Union:
     """The points of both lists, each at its place in `ids` and in all arrays; what is not known of it is NaN, or rank 0."""
 
-    def __init__(self, query: Query, by_vector: Sequence[Scored], by_words: Sequence[Scored]) -> None:
+    def __init__(
+        self, query: Query, by_vector: Sequence[Scored], by_words: Sequence[Scored], beside: Sequence[Scored] = ()
+    ) -> None:
         self.query = query
         self.places = {one: at for at, (one, _, _) in enumerate(by_vector)}
         closest = slice(len(self.places))
         with_words = [self.places.setdefault(one, len(self.places)) for one, _, _ in by_words]
+        self.beside = {one for one, _, _ in beside}
+        self.listed = len(self.places)  # of both lists, over which scores are normalised
+        with_cosine = [self.places.setdefault(one, len(self.places)) for one, _, _ in beside]
         self.ids = list(self.places)
         self.cosines, self.words = np.full((2, len(self.ids)), np.nan)
         self.dense_ranks, self.lexical_ranks = np.zeros((2, len(self.ids)), np.int64)
+        self.cosines[with_cosine] = [score for _, score, _ in beside]
         self.cosines[closest] = [score for _, score, _ in by_vector]
         self.words[with_words] = [score for _, score, _ in by_words]
         self.dense_ranks[closest] = range(1, len(by_vector) + 1)
@@ -117,8 +129,9 @@ class _Union:
         scores = lexical
         if self.query.retrieval == "hybrid":
             share, fused = self.share, _FUSIONS[self.query.fusion]
-            near = np.minimum(fused(dense, self.dense_ranks[places]), _NEAREST)
-            scores = share * fused(lexical, self.lexical_ranks[places]) + (1 - share) * near
+            among = places < self.listed if self.beside and self.listed else _ALL
+            near = np.minimum(fused(dense, self.dense_ranks[places], among), _NEAREST)
+            scores = share * fused(lexical, self.lexical_ranks[places], among) + (1 - share) * near
         order = np.lexsort((-dense, -scores))
         rows = list(zip(*(row[order].tolist() for row in (places, dense, lexical, scores)), strict=True))
         if len({*scores.tolist()}) < len(rows):
@@ -130,9 +143,10 @@ def _completed(union: _Union, foreseen: int, listed: int, ask: Ask) -> list[Scor
     """Fill in the scores that one list lacks; as many points, with payloads, as are to be foreseen to be the best."""
     query = union.query
     # In the place of an unknown score, the lowest of its list: what lies below that is hardly among the best.
-    probable = [union.ids[at] for at, *_ in union.order(*union.lowest)[:foreseen]] if foreseen else []
+    order = [union.ids[at] for at, *_ in union.order(*union.lowest)] if foreseen else []
+    probable = order[:foreseen] + [one for one in order[foreseen:] if one in union.beside]
     open_cosines, open_words = ([union.ids[at] for at in np.flatnonzero(np.isnan(row))] for row in (union.cosines, union.words))
-    if len(union.ids) - len(open_words) < listed:  # a shorter list has them all
+    if int((union.lexical_ranks > 0).sum()) < listed:  # a shorter list has them all
         open_words = []
     listings = [
         (union.cosines, Listing(query.vector, len(open_cosines), _these(open_cosines), payload=False)),
@@ -162,27 +176,27 @@ def _by(ask: Ask, vector: Vector) -> Read:
     return lambda ids: {one: payload for one, _, payload in ask([Listing(vector, len(ids), _these(ids))])[0]}
 
 
-def z(values: Scores) -> Scores:
-    """Mean 0, standard deviation 1; all zeros for a single value or equal ones."""
-    centred: Scores = values - values.mean()
-    spread = math.sqrt((centred * centred).mean())
+def z(values: Scores, among: Among = _ALL) -> Scores:
+    """Mean 0, standard deviation 1 over all values, or those of them that are named; all zeros for a single value or equal ones."""
+    centred: Scores = values - values[among].mean()
+    spread = math.sqrt((centred[among] * centred[among]).mean())
     return centred / spread if spread > 0 else np.zeros_like(values)
 
 
-def _reciprocal_rank(values: Scores, ranks: Ranks) -> Scores:  # noqa: ARG001  # as the others are called
+def _reciprocal_rank(values: Scores, ranks: Ranks, among: Among) -> Scores:  # noqa: ARG001  # as the others are called
     """Qdrant's RRF with its own k: 1 / (k + rank - 1), and nothing for what is not in the list."""
     return np.where(ranks > 0, 1 / (_RRF_K + ranks - 1), 0.0)
 
 
-def _distribution(values: Scores, ranks: Ranks) -> Scores:
+def _distribution(values: Scores, ranks: Ranks, among: Among) -> Scores:  # noqa: ARG001  # likewise
     """Qdrant's DBSF: the place between three standard deviations below and above the list's mean, and 0 for what is not in it."""
     listed = ranks > 0
     low, high = (values[listed].mean() + side * 3 * values[listed].std(ddof=1) for side in (-1, 1)) if listed.sum() > 1 else (0, 0)
     return np.where(listed, (values - low) / (high - low) if high > low else 0.5, 0.0)
 
 
-_FUSIONS: Mapping[Fusion, Callable[[Scores, Ranks], Scores]] = {
-    "zscore": lambda values, _: z(values),
+_FUSIONS: Mapping[Fusion, Callable[[Scores, Ranks, Among], Scores]] = {
+    "zscore": lambda values, _, among: z(values, among),
     "rrf": _reciprocal_rank,
     "dbsf": _distribution,
 }

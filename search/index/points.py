@@ -118,7 +118,7 @@ def find(index: VectorIndex, query: Query, limit: int) -> Found:
         if len(good) >= limit or len(matches) < wanted:
             break
         wanted = limit + 2 * damaged
-    good = good[:limit]
+    good = good[: limit + len(query.also)]
     newest: dict[str, int] = {}
     for match in good:
         document_id = match.payload["document_id"]
@@ -252,7 +252,7 @@ def to_document(payloads: Sequence[Payload]) -> Document | None:
         return None
 
 
-def to_candidate(match: Match, rank: int) -> Candidate:
+def to_candidate(match: Match, rank: int, precedence: int = 0) -> Candidate:
     """A match as a candidate, at its place in retrieval order."""
     payload = match.payload
     after = payload.get("after")
@@ -278,4 +278,5 @@ def to_candidate(match: Match, rank: int) -> Candidate:
         lexical_rank=match.lexical_rank,
         fusion_score=match.fused,
         after=after if after is not None and len(after) <= _LONGEST_GAP else None,
+        precedence=precedence,
     )

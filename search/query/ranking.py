@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from search.index.hybrid import z
 from search.inference.tokens import goes_on
 from search.passages import readable
 from search.query.fusion import vote
+from search.query.verbatim import as_searched, foremost
 from search.reranking.contract import Deadline, Reranker, Scoring
 from search.reranking.recipe import Recipe
 
@@ -50,7 +51,7 @@ def rank(
     """The second stage: score the candidates and put them in order. Whatever happens, every candidate comes back.
 
     They come in retrieval order, which `retrieval` puts in words. What is not scored by the deadline keeps it, behind the rest, and
-    so do all without a reranker.
+    so do all without a reranker. Their precedence counts before any score.
     """
 
     def unranked(status: RerankStatus, reason: str) -> Ranking:
@@ -65,7 +66,8 @@ def rank(
         return unranked("skipped", "the time budget was spent before reranking began")
     try:
         considered = candidates[: reranker.recipe.max_texts]
-        scoring = reranker.score(readable(query), [candidate.passage for candidate in considered], deadline=deadline)
+        asked = as_searched(readable(query), candidates)
+        scoring = reranker.score(asked, [candidate.passage for candidate in considered], deadline=deadline)
         scored = _scored_prefix(scoring, len(considered), deadline)
     except Exception as error:  # whatever it is, the user still gets retrieval order
         _log.warning("the reranker %s failed", reranker.name, exc_info=True)
@@ -76,6 +78,8 @@ def rank(
         return unranked("skipped", "the time budget was spent before a candidate was scored")
     hits, words = _reranked(candidates[:scored], scoring, reranker.recipe)
     hits += [_hit(candidate, place, None) for place, candidate in enumerate(candidates[scored:], scored + 1)]
+    words = foremost(words, [hit.precedence for hit in hits])
+    hits = _by_precedence(hits)
     if scored == len(candidates):
         return Ranking(hits, "full", "", words, scoring)
     cause = "the time budget was spent" if scored < len(considered) else f"{reranker.name} stops by its recipe"
@@ -170,6 +174,13 @@ def _reranked(candidates: Sequence[Candidate], scoring: Scoring, recipe: Recipe)
         for place, i in enumerate(best_first(final), 1)
     ]
     return hits, recipe.unit if weight == 1 else f"{weight:.2g} z(reranker) + {1 - weight:.2g} z(retrieval)"
+
+
+def _by_precedence(hits: list[Hit]) -> list[Hit]:
+    """The same hits, those with the highest precedence first, and else in their order."""
+    if not any(hit.precedence for hit in hits):
+        return hits
+    return [replace(hit, rank=place) for place, hit in enumerate(sorted(hits, key=lambda hit: -hit.precedence), 1)]
 
 
 def _scored_prefix(scoring: Scoring, expected: int, deadline: Deadline | None) -> int | str:

@@ -21,11 +21,15 @@ from search.query import elsewhere
 from search.query.fusion import Mix
 from search.query.proof import prove
 from search.query.typos import Speller
+from search.query.verbatim import PASSAGES, Verbatim, foremost, phrase_filter, wording
 from search.reranking.contract import Deadline
 
 LISTED = 100  # passages by vector and by words, at least, that both scores are normalised over
 NO_WORD = "the query has no word that counts, only stop words or punctuation"
 _LEAST_S = 0.5  # that a server has to answer, however little is left of a budget
+_PHRASE_S = 0.3  # that it has to look for a phrase in all passages …
+_PHRASE_AMONG = 20_000  # … of which there are so many at most: Qdrant Edge looks at a hundred in a millisecond
+_WITH_PHRASE = 10  # that are found so
 
 
 class Retrieved(NamedTuple):
@@ -67,10 +71,12 @@ class Retriever:
         share: float | None = None,
         filter: PlainFilter | None = None,
         deadline: Deadline | None = None,
+        excluding: bool = True,
     ) -> Retrieved:
         """The `depth` best passages for a query; the deadline bounds how long a server may take.
 
-        Without `retrieval`, by words, too, if the collection has any; without a `share` of these, as the mix has it.
+        Without `retrieval`, by words, too, if the collection has any; without a `share` of these, as the mix has it. What has
+        phrases and rare names of the query stands first; what has words that a dash excludes, if `excluding`, last.
 
         Raises:
             InvalidQuery: retrieval is lexical, and the collection has no words.
@@ -80,32 +86,42 @@ class Retriever:
         """
         started = time.perf_counter()
         self._open(deadline)
+        asked, given = retrieval, share
         words, warnings = self._words(retrieval)
         retrieval = "dense" if words is None else retrieval or "hybrid"
         if share is not None and retrieval != "hybrid":
             by = "vectors" if retrieval == "dense" else "words"
             warnings.append(f"lexical_share counts for nothing where passages are found by their {by} alone")
         query = readable(query)
-        vector = self._embedder.embed_query(query)
-        lexical = None if words is None else words.embed_query(query)
+        said = wording(query, excluding=excluding)
+        vector = self._embedder.embed_query(said.rest)
+        lexical = None if words is None else words.embed_query(said.rest)
         wordless = words is not None and lexical is None
         if wordless and retrieval == "hybrid":
             warnings.append(NO_WORD)
         embedded = time.perf_counter()
         rare_share = None
         if share is None:
-            share = self._share(query)
+            share = self._share(said.rest)
             rare_share = self._mix.rare_share_for(share)
         wanted = Query(vector, lexical, retrieval, filter, None, share, rare_share, self._mix.fusion, LISTED)
+        verbatim = Verbatim(said, words.fields if words else ())
+        if words and said.asks:
+            self._look(verbatim, words.embed_query(said.words), wanted, deadline)
+            wanted = replace(wanted, also=verbatim.holders())
 
         def search(lexical: SparseVector | None, probes: Sequence[SparseVector]) -> Found:
             return find(self._index, replace(wanted, lexical=lexical, probes=probes, timeout_s=_left(deadline)), depth)
 
-        speller = Speller(words, query) if words and self._mix.typos else None
+        speller = Speller(words, said.rest) if words and self._mix.typos else None
         found = self._proved(lambda: speller.find(lexical, search) if speller and lexical else search(lexical, []), deadline)
-        passages = found.matches
-        candidates = [to_candidate(match, rank) for rank, match in enumerate(passages, 1)]
-        warnings += speller.notes(candidates) if speller else []
+        precedences = verbatim.precedences(found.matches)
+        if verbatim.literal:
+            return self.retrieve(query, depth, retrieval=asked, share=given, filter=filter, deadline=deadline, excluding=False)
+        placed = sorted(zip(found.matches, precedences, strict=True), key=lambda one: -one[1])[:depth]
+        passages = [match for match, _ in placed]
+        candidates = [to_candidate(match, rank, precedence) for rank, (match, precedence) in enumerate(placed, 1)]
+        warnings += [*verbatim.notes(candidates), *(speller.notes(candidates) if speller else [])]
         warnings += elsewhere.notes(query, candidates, words.fields if words else ())
         if retrieval == "hybrid" and lexical and passages and not any(match.lexical for match in passages):
             by_words = replace(wanted, lexical=lexical, retrieval="lexical", timeout_s=_left(deadline))
@@ -116,8 +132,20 @@ class Retriever:
             )
         if passages and passages[0].share is not None:
             share = passages[0].share
-        ranking = self._mix.described(retrieval, share)
+        ranking = foremost(self._mix.described(retrieval, share), precedences)
         return Retrieved(candidates, found.damaged, ranking, retrieval, warnings, embedded - started, wordless)
+
+    def _look(self, verbatim: Verbatim, own: SparseVector | None, wanted: Query, deadline: Deadline | None) -> None:
+        """Look at the passages that words of phrases and names find by themselves, and for phrases that none of them has."""
+        with suppress(IndexFailure):  # an answer is there without them
+            if own:
+                by_words = replace(wanted, lexical=own, retrieval="lexical", timeout_s=_left(deadline))
+                verbatim.look_at(find(self._index, by_words, PASSAGES).matches)
+            unheld = [] if self._index.spec.layout else verbatim.unheld()
+            for phrase in unheld if unheld and self._index.count() <= _PHRASE_AMONG else []:
+                among = phrase_filter(phrase, wanted.filter)
+                by_phrase = replace(wanted, lexical=None, retrieval="dense", filter=among, timeout_s=_PHRASE_S)
+                verbatim.look_at(find(self._index, by_phrase, _WITH_PHRASE).matches)
 
     def _open(self, deadline: Deadline | None) -> None:
         if self._opened.is_set():  # once: on a server it costs two requests

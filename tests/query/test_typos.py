@@ -205,7 +205,11 @@ def test_there_is_a_second_query_only_where_a_word_is_unknown(local_index: Vecto
     service_of(quick_embedder, local_index)
     counting = Counting(local_index)
     service = SearchService(quick_embedder, counting, lambda: None)
-    for query, queries in (("spirited gladiator", 1), ("spirited galdiator", 2), ("E0382 of XJ-9000-C", 1)):
+    for query, queries in (
+        ("spirited gladiator", 1),
+        ("spirited galdiator", 2),
+        ("E0382 of XJ-9000-C", 2),
+    ):  # names ask for their own
         counting.asked.clear()
         service.search(query, SearchOptions(limit=5, depth=5))
         assert len(counting.asked) == queries

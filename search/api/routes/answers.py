@@ -81,7 +81,7 @@ Hit = _shape(
 Placed = _shape(
     "Placed",
     documents.Hit,
-    (*_RANKS, "lexical_score", "fusion_score", "rerank_score"),
+    (*_RANKS, "lexical_score", "fusion_score", "rerank_score", "precedence"),
     moved=("int", "Ranks that the second stage moved it up; below 0, down."),
 )
 

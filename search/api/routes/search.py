@@ -143,6 +143,7 @@ def _to_answer(service: Service, result: SearchResult, waited_s: float, request_
             | {"document_id": hit.document_id, "chunk_id": hit.chunk_id, "score": hit.score}
             | {"retrieval_score": hit.retrieval_score, "dense_rank": hit.dense_rank, "lexical_rank": hit.lexical_rank}
             | {"lexical_score": hit.lexical_score, "fusion_score": hit.fusion_score, "rerank_score": hit.rerank_score}
+            | {"precedence": hit.precedence}
             for hit in result.hits
         ]
     return answer

@@ -62,6 +62,8 @@ def _to_tests(tests: Mapping[str, Any]) -> dict[str, Any]:
             converted["match"] = edge.MatchValue(value)
         case {"any": values}:
             converted["match"] = edge.MatchAny(values)
+        case {"phrase": words}:
+            converted["match"] = edge.MatchPhrase(words)
         case {"except": values}:
             converted["match"] = edge.MatchExcept(values)
     if "range" in tests:
