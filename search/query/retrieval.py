@@ -27,7 +27,7 @@ from search.reranking.contract import Deadline
 LISTED = 100  # passages by vector and by words, at least, that both scores are normalised over
 NO_WORD = "the query has no word that counts, only stop words or punctuation"
 _LEAST_S = 0.5  # that a server has to answer, however little is left of a budget
-_PHRASE_S = 0.3  # that it has to look for a phrase in all passages …
+_PHRASE_S = 0.3  # that an engine has to look for a phrase in all passages …
 _PHRASE_AMONG = 20_000  # … of which there are so many at most: Qdrant Edge looks at a hundred in a millisecond
 _WITH_PHRASE = 10  # that are found so
 
@@ -141,8 +141,9 @@ class Retriever:
             if own:
                 by_words = replace(wanted, lexical=own, retrieval="lexical", timeout_s=_left(deadline))
                 verbatim.look_at(find(self._index, by_words, PASSAGES).matches)
-            unheld = [] if self._index.spec.layout else verbatim.unheld()
-            for phrase in unheld if unheld and self._index.count() <= _PHRASE_AMONG else []:
+            in_time = deadline is None or deadline.remaining_ms > 1000 * _PHRASE_S
+            unheld = verbatim.unheld() if in_time and not self._index.spec.layout else []
+            for phrase in unheld if unheld and len(unheld) * self._index.count() <= _PHRASE_AMONG else []:
                 among = phrase_filter(phrase, wanted.filter)
                 by_phrase = replace(wanted, lexical=None, retrieval="dense", filter=among, timeout_s=_PHRASE_S)
                 verbatim.look_at(find(self._index, by_phrase, _WITH_PHRASE).matches)

@@ -1,4 +1,4 @@
-"""What of the query must stand in a passage as it is? Phrases in quotation marks and rare names; or must not: -words.
+"""What of the query must stand in a passage as it is? Phrases in quotation marks and rare names; or must not: -words at its end.
 
 A phrase has two words or more. A name is what has a digit, or a sign inside that joins its parts, as an address, a path or a
 version has, and counts where few passages have it; one of two parts or one not within a sentence, which says more than it.
@@ -8,7 +8,7 @@ between words are left alone.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any, NamedTuple
 
 from search.documents import Candidate
@@ -21,7 +21,7 @@ _NAME = re.compile(r"(?<!\S)\S*(?:\d|\w[./\\@:_#&+]+\w)\S*")
 _NO_NAME = re.compile(r"\d{1,4}|\d+(?:st|nd|rd|th|s)|(?:[^\W\d_]\.)+[^\W\d_]?|[^\W\d_]+/[^\W\d_]+", re.IGNORECASE)
 _BESIDE_NAMES = 2  # parts of a name that counts only where fewer other words stand beside it
 _AROUND = "()[]{}<>,;!?'\""  # a name, none of it
-_EXCLUDED = re.compile(r"(?<![^ ])-([^\W\d_]{3,})(?![\w-])")
+_EXCLUDED = re.compile(r"-([^\W\d_]{3,})[,.;]?")
 _WORD = re.compile(r"[^\W_]+")
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u9fff\uac00-\ud7af]")
 _LABELS = (re.compile(r"^v(?=\d)", re.IGNORECASE), re.compile(r":\d+$"), re.compile(r"^\w+:(?!//)"))  # version, port, field
@@ -55,8 +55,10 @@ def wording(query: str, *, excluding: bool = True) -> Wording:
     quoted = [(match[1], next(filter(None, match.groups()[1:]))) for match in _PHRASE.finditer(query)]
     phrases = [phrase for dash, phrase in quoted if " " in _plain(phrase) and not _UNSPACED.search(phrase) and not dash]
     bare = _PHRASE.sub(" ", query)
-    excluded = _EXCLUDED.findall(bare) + [phrase for dash, phrase in quoted if dash and _plain(phrase)]
-    rest = _EXCLUDED.sub(" ", _PHRASE.sub(lambda match: " " if match[1] else match[0], query)).strip()
+    rest = _PHRASE.sub(lambda match: " " if match[1] else match[0], query).strip()
+    last = [match[1] for match in takewhile(bool, map(_EXCLUDED.fullmatch, reversed(rest.split()))) if match]
+    excluded = last[::-1] + [phrase for dash, phrase in quoted if dash and _plain(phrase)]
+    rest = rest.rsplit(None, len(last))[0] if last and len(rest.split()) > len(last) else "" if last else rest
     if not excluding or "\n" in query or not excluded or not _WORD.search(rest):
         excluded, rest = [], query
     return Wording(rest, _few(phrases, _PHRASES), _few(_names(bare), _NAMES), tuple(dict.fromkeys(excluded)))
