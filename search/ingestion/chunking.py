@@ -19,8 +19,14 @@ from search.passages import has_words, readable
 from search.reading.frontmatter import with_line_feeds
 from search.reading.structure import Block, Pages, Section, hides, is_divided_anew, sections
 
+# Ends of sentences: Armenian, Arabic, Urdu, of India, Ethiopic; Burmese and Khmer, which write no space behind them.
+_STOPS, _BARE_STOPS = "\u0589\u061f\u06d4\u0964\u0965\u1362\u1367", "\u104b\u17d4"
+_ALSO_ENDS = re.compile(f"[{_STOPS}{_BARE_STOPS}]")
 # After a sentence's end and its white space; after a line break; after a Chinese or Japanese sentence's end and its quotes.
-_SENTENCE = re.compile("(?<=[.!?])\\s+|[\\r\\n]\\s*|[\u3002\uff01\uff1f\uff61][\u300d\u300f\u3011\u300b\u3009\uff09\u201d\u2019]*")
+_SENTENCE = re.compile(
+    f"(?<=[.!?{_STOPS}])\\s+|[\\r\\n]\\s*"
+    f"|[{_BARE_STOPS}\u3002\uff01\uff1f\uff61][\u300d\u300f\u3011\u300b\u3009\uff09\u201d\u2019]*"
+)
 _NO_END = re.compile(  # a full stop behind the number of a list's item, a single letter, or what is commonly abbreviated
     r"(?:^[ \t>*+-]*\(?(?:\d{1,3}|[ivxIVX]{2,5})|(?<![\w.])(?:[^\W\d_]|Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|Mme|Sra?|No|Nr|Figs?|Eq|Vol|pp"
     r"|cf|vs|e\.g|i\.e|approx|ca|Abb|Art|Bd|bzw|vgl|ggf|d\. ?h|u\. ?a))\.\Z"
@@ -28,7 +34,7 @@ _NO_END = re.compile(  # a full stop behind the number of a list's item, a singl
 _ABBREVIATED = 12  # characters in front of a sentence's end that tell
 _LINE = re.compile("[\\r\\n]")
 _EMPTY_LINE = re.compile(r"\n[ \t]*\r?\n|\r[ \t]*\r")
-_END = re.compile("[.!?\u2026\u3002\uff01\uff1f\uff61][^\\w\\s]{0,4}\\Z")  # of a sentence
+_END = re.compile(f"[.!?\u2026\u3002\uff01\uff1f\uff61{_STOPS}{_BARE_STOPS}][^\\w\\s]{{0,4}}\\Z")  # of a sentence
 _ITEM = re.compile(r"(?:[-*+>|\u2022\u2013]|\d{1,3}[.)])\s")  # of a list, or the row of a table
 _OF_A_LINE, _OF_A_SENTENCE, _OF_A_LEAD = 0.1, 0.2, 0.7  # see `_cost`; none of a paragraph
 _TALLIED_AT_ONCE = 512
@@ -78,7 +84,9 @@ class Chunker:
         cleaned = document.passage != f"{document.title} {document.text}".strip() or hides(document.text, document.media_type)
         anew = "/2" if is_divided_anew(document.text, document.media_type) else ""
         has_path = bool(kind and document.title)
-        way = "/3" if has_path or len(document.text) > self._tokens // 2 else anew  # of several passages, or with headings
+        is_divided = len(document.text) > self._tokens // 2  # into several passages, perhaps
+        way = "/3" if has_path or is_divided else anew
+        way = "/4" if is_divided and _ALSO_ENDS.search(document.text) else way
         return f"{self._tokens}/{self._overlap}{kind}{'/readable' if cleaned else ''}{way}"
 
     def chunk(self, document: Document) -> Iterator[Chunk]:

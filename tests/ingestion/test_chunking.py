@@ -41,6 +41,29 @@ def test_chinese_sentences_end_without_a_space(tokenizer: TextTokenizer) -> None
     assert texts(tokenizer, "我是人。你是人。他是人。", 8) == ["我是人。你是人。", "他是人。"]
 
 
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "\u092f\u0939 \u090f\u0915 \u0935\u093e\u0915\u094d\u092f \u0939\u0948\u0964",
+        "\u092f\u0939 \u0936\u094d\u0932\u094b\u0915 \u0939\u0948\u0965",
+        "\u0647\u0644 \u0647\u0630\u0647 \u062c\u0645\u0644\u0629\u061f",
+        "\u06cc\u06c1 \u0627\u06cc\u06a9 \u062c\u0645\u0644\u06c1 \u06c1\u06d2\u06d4",
+        "\u054d\u0561 \u0576\u0561\u056d\u0561\u0564\u0561\u057d\u0578\u0582\u0569\u0575\u0578\u0582\u0576 \u0567\u0589",
+        "\u12ed\u1205 \u12d3\u1228\u134d\u1270 \u1290\u1308\u122d \u1290\u12cd\u1362",
+        "\u12ed\u1205 \u121d\u1295\u12f5\u1295 \u1290\u12cd\u1367",
+        "\u1012\u102b\u1000 \u1005\u102c\u1000\u103c\u1031\u102c\u1004\u103a\u1038\u1015\u102b\u104b",
+        "\u1793\u17c1\u17c7\u1787\u17b6\u1794\u17d2\u179a\u1799\u17c4\u1782\u17d4",
+    ],
+)
+def test_sentences_end_in_every_script(sentence: str, tokenizer: TextTokenizer) -> None:
+    text = " ".join([sentence] * 9)
+    passages = texts(tokenizer, text, 2 * tokenizer.tally([sentence])[0].tokens + 1)
+    assert len(passages) > 1
+    assert {passage.replace(sentence, "").strip() for passage in passages} == {""}
+    chunker = Chunker(tokenizer, 60, 0)
+    assert [chunker.state(Document("d", one))[-2:] for one in (text, text[:20], "Any. " * 20)] == ["/4", "/0", "/3"]
+
+
 def test_overlap_repeats_whole_sentences(tokenizer: TextTokenizer) -> None:
     text = "One is here. Two is here. Three is here. Four is here. Five is here."
     assert texts(tokenizer, text, 8) == ["One is here. Two is here.", "Three is here. Four is here.", "Five is here."]
