@@ -14,13 +14,15 @@ from typing import Any, Protocol
 import qdrant_edge
 
 from search.documents import SparseVector
+from search.embedding.joins import joined
+from search.embedding.scripts import Forms, folded
 from search.embedding.spelling import checkable, one_edit_from, stand_ins
 from search.errors import IndexMismatch
 from search.passages import few_marks
 from search.settings import LexicalSettings
 
-_VERSION = 2  # of `prepared` and the tokenizer; a query would not match the words of another version
-_FIRST = 1  # with marks, and without single characters: made for collections that note it
+_VERSION = 3  # of `Bm25`; a query would not match the words of another version
+_FIRST, _SECOND = 1, 2  # with marks, and without single characters; without forms and joins: made for collections that note it
 _VERSION_OF_MODELS = 1  # which take texts as they are
 _AVERAGE_LENGTH = 256.0  # words of a passage, by which length is judged: the engines' own default
 _NO_LANGUAGE = "none"
@@ -75,7 +77,8 @@ class Bm25:
     """Okapi BM25 (Robertson and Zaragoza, 2009; k = 1.2, b = 0.75) over words, parts of identifiers, and pairs of characters.
 
     Words are lower-cased, stripped of accents, stemmed, and left out if they are stop words of the language. `getValue` and
-    `get_value` count as a whole and by their parts, and so does `XJ-9000-C`. Where a script writes no spaces, every two
+    `get_value` count as a whole and by their parts, and so do `XJ-9000-C` and what else is `joined`. Words of alphabets that
+    no rules of the language stem count by their first letters, too (`Forms`). Where a script writes no spaces, every two
     neighbouring characters are a word, as in Lucene's CJKAnalyzer: on xquad-zh that finds as much as a dictionary does (nDCG@10
     .966 and .963). Single characters of Chinese, Japanese and Korean are words that only a query without pairs asks for.
     """
@@ -89,24 +92,33 @@ class Bm25:
         else:
             options["language"] = settings.language
         self._model = qdrant_edge.Bm25(qdrant_edge.Bm25Config(**options))
+        self._forms = Forms(None if settings.language == _NO_LANGUAGE else settings.language) if version > _SECOND else None
+        self._is_stop_word = lru_cache(maxsize=1024)(lambda word: not self._model.embed_query(word).indices)
 
     def embed_query(self, text: str) -> SparseVector | None:
         """The words of a query, each counting 1; None if it has none but stop words."""
-        return _plain(self._model.embed_query(prepared(text, asked=True, version=self._version)))
+        return _plain(self._model.embed_query(f"{self._prepared(text, asked=True)} {self._joined(text)}"))
 
     def embed_passages(self, texts: Sequence[str]) -> list[SparseVector | None]:
         """The words of each passage, by saturated frequency; None for one that has none."""
         return [self._embed_passage(text) for text in texts]
 
     def _embed_passage(self, text: str) -> SparseVector | None:
-        words = self._model.embed_document(prepared(text, version=self._version))
-        characters = [] if self._version == _FIRST else _CHARACTER.findall(text)
-        if not characters:
-            return _plain(words)
+        plain, more = self._prepared(text), self._joined(text)
+        characters = "" if self._version == _FIRST else " ".join(one * _ALONE for one in _CHARACTER.findall(text))
         # Apart, so that the passage is no longer for them, and its other words count as they would without.
-        alone = self._model.embed_document(" ".join(character * _ALONE for character in characters))
-        both = dict(zip(alone.indices, alone.values, strict=True)) | dict(zip(words.indices, words.values, strict=True))
-        return SparseVector(list(both), list(both.values()))
+        apart = [f"{plain} {more}"] * bool(more) + [characters] * bool(characters)
+        made = [self._model.embed_document(one) for one in (*apart, plain)]
+        if not apart:
+            return _plain(made[0])
+        both = {index: value for one in made for index, value in zip(one.indices, one.values, strict=True)}
+        return SparseVector(list(both), list(both.values())) if both else None
+
+    def _joined(self, text: str) -> str:
+        return self._prepared(" ".join(joined(text, self._is_stop_word))) if self._forms else ""
+
+    def _prepared(self, text: str, *, asked: bool = False) -> str:
+        return prepared(text, asked=asked, version=self._version, forms=self._forms)
 
     def words_to_check(self, text: str) -> dict[str, SparseVector]:
         """The words of a query that may be misspelt, as they are written, each by itself; for which they are see `spelling`."""
@@ -122,18 +134,19 @@ class Bm25:
         return stand_ins(word, texts, self.embed_query, set(spelt_like.indices))
 
 
-def prepared(text: str, *, asked: bool = False, version: int = _VERSION) -> str:
+def prepared(text: str, *, asked: bool = False, version: int = _VERSION, forms: Forms | None = None) -> str:
     """A text for the tokenizer: with pairs of characters where a language writes no spaces, and compounds also as one word.
 
-    A query that is asked and has no pair asks for its single characters.
+    A query that is asked and has no pair asks for its single characters. `forms` are none before the third version.
     """
     if text.isascii():
         spaced = text
     else:
-        folded = version != _FIRST
-        text = _MARKED.sub(_unmarked, few_marks(text)) if folded else text
-        alone = asked and folded and all(len(run) == 1 for run in _UNSPACED.findall(text))
+        text = _MARKED.sub(_unmarked, few_marks(text)) if version != _FIRST else text
+        text = folded(text) if forms else text
+        alone = asked and version != _FIRST and all(len(run) == 1 for run in _UNSPACED.findall(text))
         spaced = _UNSPACED.sub(lambda run: f" {_alone(run[0]) if alone else _pairs(run[0])} ", text)
+        spaced = forms.added(spaced) if forms else spaced
     compounds = [re.sub("[-_]", "", compound) for compound in _COMPOUND.findall(text)]
     return " ".join([spaced, *compounds])
 
@@ -177,7 +190,7 @@ def noted(description: str) -> tuple[LexicalSettings | None, dict[str, Any]]:
     try:
         values = json.loads(description)
         version, now = values["version"], _version(values["model"])
-        if version in {now, _FIRST}:
+        if 0 < version <= now:
             if version == now:
                 del values["version"]
             own = {name: values.pop(name) for name in ("model", "language", "fields")}

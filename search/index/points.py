@@ -215,9 +215,9 @@ def searchable_text(payload: Payload, fields: Sequence[str] = ()) -> str:
     title, document_id = payload["title"], payload["document_id"]
     headings = (heading for heading in payload.get("headings", ()) if heading not in title)  # a long title ends before them
     values = (str(one) for field in fields for one in _values(payload, field.split(".")))
-    bare = _LEADING_ZEROS.sub("", document_id)
+    bare = {_LEADING_ZEROS.sub("", document_id)} - {document_id}
     text = readable(payload["text"], payload.get("media_type", "text/plain"))
-    return " ".join([readable(" ".join([title, *headings])), text, document_id, *([] if bare == document_id else [bare]), *values])
+    return f"{readable(' '.join([title, *headings]))} {text} {readable(' '.join([document_id, *bare, *values]))}"
 
 
 def _values(value: Any, path: Sequence[str]) -> list[Any]:

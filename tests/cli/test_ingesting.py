@@ -379,7 +379,7 @@ def test_words_of_another_version_are_noted_where_passages_are_found_by_vectors(
 
 def test_words_of_the_first_version_are_noted_and_kept(folder: Path, tmp_path: Path) -> None:
     with open_search(Settings(data_dir=tmp_path / "data")) as searcher:
-        lexical = searcher.words.description.replace('"version": 2', '"version": 1')
+        lexical = searcher.words.description.replace('"version": 3', '"version": 1')
         searcher.index.ensure(CollectionSpec(searcher.embedder.dimension, searcher.embedder.fingerprint, lexical), create=True)
     where = ("--data-dir", tmp_path / "data")
     assert search("ingest", folder, *where).stderr == OTHER_WORDS

@@ -1,0 +1,69 @@
+"""What is also one word, besides its parts? Numbers that are written in groups, with units or points, hyphened words, signs, IT."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from itertools import chain
+
+_HYPHENED = re.compile(r"(?<!-)\b[^\W\d_]+[-\u2010][^\W\d_]+(?:[-\u2010][^\W\d_]+){0,2}\b(?!-)")  # wi-fi
+_GROUPED = re.compile(r"(?<![\w.,/-])\d+(?:\)?[- /]{1,2}\(?\d+)+(?![\w-]|[.,]\d)")  # 978-4-98-101766-5, (030) 123 4567
+_SHORTEST, _LONGEST, _MOST = 7, 16, 8  # digits of such a number, and its groups
+_DOTTED = re.compile(r"(?<![\w.-])[vV]?(\d+(?:\.\d+){2,7})(?![\w-]|\.\d)")  # 10.1.143.92, v1.2.3
+_MARKED = re.compile(
+    r"(?<![\w.,'])([1-9]\d{0,2}(?:,\d{3})+|[1-9]\d{0,2}(?:\.\d{3})+(?=,\d)|[1-9]\d{0,2}(?:['\u2019]\d{3})+)(?!\w|,\d{3})"
+)
+_COMMIT = re.compile(r"(?<![\w-])[0-9a-fA-F]{7,40}(?![\w-])")
+_SHORT = 7  # digits by which a commit is named
+_MEASURED = re.compile(
+    r"(?<![\w.,])(\d+) ?((?:[kcmµμn]?m|[kmµμ]?g|[mcdh]?l|[kmgtp]i?b|[kmg]?hz|m?s|min|h|[kmg]?w|k?wh|mah?|ah|[km]?v|ohm|k?pa|bar|psi"
+    r"|[kmg]?bit|[kmg]bps|fps|dpi|rpm|mph|kmh|px|pt|ft|lbs?|oz|db|kcal|k?j)(?:[23])?)(?!\w)",
+    re.IGNORECASE,
+)
+_CAPITALS = re.compile(r"(?<![A-Z] )(?<![\w.'-])[A-Z]{2,5}(?![\w'-]|\.\w| [A-Z]{2})")  # not within a line of capitals
+_TIMES = 3  # that a word is written to be another one
+_DIGITS = re.compile(r"\d")
+_SIGNS = {"So", "Sm", "Sc"}
+_DRAWN = re.compile("[\u2500-\u259f\u2800-\u28ff\ufffc\ufffd]")  # lines and boxes, and what stands for a sign that is lost
+
+
+def joined(text: str, is_stop_word: Callable[[str], bool]) -> list[str]:
+    """What a text has as one word, too, in a form that the tokenizer keeps."""
+    found = [_measures(text), _numbers(text)] if _DIGITS.search(text) else []
+    return [*chain(*found, _hyphened(text), _signs(text), _abbreviations(text, is_stop_word))]
+
+
+def _hyphened(text: str) -> Iterator[str]:
+    for match in _HYPHENED.finditer(text) if "-" in text or "\u2010" in text else ():
+        yield re.sub(r"\W", "", match[0])
+
+
+def _numbers(text: str) -> Iterator[str]:
+    for match in _GROUPED.finditer(text):
+        groups = re.findall(r"\d+", match[0])
+        if _SHORTEST <= sum(map(len, groups)) <= _LONGEST and len(groups) <= _MOST:
+            yield "".join(groups)
+    for match in _DOTTED.finditer(text):
+        yield "n" + match[1].replace(".", "z")
+    for match in _MARKED.finditer(text):
+        yield re.sub(r"\D", "", match[1])
+    for match in _COMMIT.finditer(text):
+        if not match[0].isdecimal() and not match[0].isalpha():
+            yield "h" + match[0][:_SHORT].lower()
+
+
+def _measures(text: str) -> Iterator[str]:
+    for match in _MEASURED.finditer(text):
+        yield (match[1] + match[2]).lower()
+
+
+def _signs(text: str) -> Iterator[str]:
+    if not text.isascii():
+        for sign in sorted({sign for sign in text if sign > "\x7f" and unicodedata.category(sign) in _SIGNS}):
+            if not _DRAWN.match(sign):
+                yield "sign" + "".join(chr(ord("a") + int(digit, 16)) for digit in f"{ord(sign):x}")
+
+
+def _abbreviations(text: str, is_stop_word: Callable[[str], bool]) -> Iterator[str]:
+    for match in _CAPITALS.finditer(text):
+        if is_stop_word(match[0]):
+            yield match[0].lower() * _TIMES
