@@ -190,7 +190,7 @@ def noted(description: str) -> tuple[LexicalSettings | None, dict[str, Any]]:
     try:
         values = json.loads(description)
         version, now = values["version"], _version(values["model"])
-        if 0 < version <= now:
+        if version in range(1, now + 1):
             if version == now:
                 del values["version"]
             own = {name: values.pop(name) for name in ("model", "language", "fields")}
