@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 
 _HYPHENED = re.compile(r"(?<!-)\b[^\W\d_]+[-\u2010][^\W\d_]+(?:[-\u2010][^\W\d_]+){0,2}\b(?!-)")  # wi-fi
-_GROUPED = re.compile(r"(?<![\w.,/-])\d+(?:\)?[- /]{1,2}\(?\d+)+(?![\w-]|[.,]\d)")  # 978-4-98-101766-5, (030) 123 4567
+_GROUPED = re.compile(r"(?<![\w.,/-])\d+(?:\)?[- /]{1,2}\(?\d+)+(?![\w-]|[.,:]\d)")  # 978-4-98-101766-5, (030) 123 4567
 _SHORTEST, _LONGEST, _MOST = 7, 16, 8  # digits of such a number, and its groups
 _DOTTED = re.compile(r"(?<![\w.-])[vV]?(\d+(?:\.\d+){2,7})(?![\w-]|\.\d)")  # 10.1.143.92, v1.2.3
 _MARKED = re.compile(
@@ -23,7 +23,7 @@ _CAPITALS = re.compile(r"(?<![A-Z] )(?<![\w.'-])[A-Z]{2,5}(?![\w'-]|\.\w| [A-Z]{
 _TIMES = 3  # that a word is written to be another one
 _DIGITS = re.compile(r"\d")
 _SIGNS = {"So", "Sm", "Sc"}
-_DRAWN = re.compile("[\u2500-\u259f\u2800-\u28ff\ufffc\ufffd]")  # lines and boxes, and what stands for a sign that is lost
+_DRAWN = re.compile("[\u2044\u2500-\u259f\u2800-\u28ff\ufffc\ufffd]")  # of fractions, lines and boxes, and for what is lost
 
 
 def joined(text: str, is_stop_word: Callable[[str], bool]) -> list[str]:
