@@ -140,13 +140,14 @@ class FastEmbedEmbedder:
         self._model = left_to_parent(self.name, self._model)
 
     def embed_query(self, text: str) -> Vector:
-        """One query as float32 (dimension,), of length 1.
+        """One query as float32 (dimension,), of length 1; of one longer than the window, its first and its last part.
 
         Raises:
             InferenceFailed: the model gave an error, or a vector that is not finite.
         """
+        read = self.tokenizer.cut_query(text, self.tokenizer.query_window).text
         with running(self.name):
-            vectors = list(self._model.query_embed(self._prompts.query + head(text, self.tokenizer.max_tokens)))
+            vectors = list(self._model.query_embed(self._prompts.query + read))
         vector: Vector = _unit_rows(vectors, "query")[0]
         return vector
 

@@ -130,8 +130,9 @@ class FastEmbedSparseModel:
         Raises:
             InferenceFailed: the model gave an error, or a weight that is not finite.
         """
+        read = text if self.tokenizer is None else self.tokenizer.cut_query(text, self.tokenizer.query_window).text
         with running(self.name), np.errstate(invalid="ignore"):
-            vectors = list(self._model.query_embed(head(text, self.max_tokens)))
+            vectors = list(self._model.query_embed(read))
         return self._plain(vectors[0])
 
     def embed_passages(self, texts: Sequence[str]) -> list[SparseVector | None]:

@@ -112,7 +112,9 @@ class _Union:
         self.lexical_ranks[with_words] = range(1, len(by_words) + 1)
         self.lowest = [points[-1][1] if points else 0.0 for points in (by_vector, by_words)]
         rare = query.rare_share is not None and 0 < len(by_words) < _RARE and len(by_vector) >= _MANY
-        self.share = query.rare_share if rare and query.rare_share is not None else query.share
+        share = query.rare_share if rare and query.rare_share is not None else query.share
+        silent = not by_words and query.rare_share is not None  # else the share is the user's
+        self.share = 0.0 if silent else share
 
     def order(self, no_cosine: float = np.nan, no_words: float = 0.0) -> list[tuple[int, float, float, float]]:
         """The places of the points, with cosines, scores of words and the scores that they are ordered by, best first.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding
 
 from search.errors import UnsupportedModel
-from search.inference.tokens import TextTokenizer, goes_on, head
+from search.inference.tokens import TextTokenizer, ends, goes_on, head, joined_ends
 
 Spans = list[tuple[str, int, int]]  # slots, and the characters where each begins and ends
 
@@ -72,9 +72,9 @@ class Prompt:
         """Fill the slots, once for each row.
 
         What the tokenizer would take for one of its own tokens is broken up within the texts. A prompt that is too long has its
-        passages cut, the longest first; a query gives way only beyond half of the room.
+        passages cut, the longest first; a query gives way only beyond half of the room, and keeps its first and its last part.
         """
-        values = [{slot: head(text, self._max_tokens) for slot, text in row.items()} for row in rows]
+        values = [{slot: (ends if slot == QUERY else head)(text, self._max_tokens) for slot, text in row.items()} for row in rows]
         encoded = self._encode(values)
         fitted = [self._fit(row, *result) for row, result in zip(values, encoded, strict=True)]
         return [self._counted(prompt, row) for prompt, row in zip(fitted, rows, strict=True)]
@@ -92,15 +92,15 @@ class Prompt:
             places = _places(encoding, spans)
         total = {slot: len(inside) for slot, inside in places.items()}
         room = self._max_tokens - len(encoding.ids) + sum(total[slot] for slot in self._slots)
-        ends = np.array(encoding.offsets, np.int64).reshape(-1, 2)[:, 1]  # once: the tokenizer makes the list anew each time
-        cuts = {slot: ends[inside] for slot, inside in places.items()}
+        offsets = np.array(encoding.offsets, np.int64).reshape(-1, 2)  # once: the tokenizer makes the list anew each time
         begins = {slot: begin for slot, begin, _ in reversed(spans)}
+        cuts = {slot: offsets[inside] - begins[slot] for slot, inside in places.items()}
         for _ in range(_TRIES):
             if len(encoding.ids) <= self._max_tokens:
                 break
             allowed = _shares(total, self._slots.count(QUERY), room)
             shorter = {
-                slot: values[slot][: cuts[slot][count - 1] - begins[slot]] if count else ""
+                slot: _shortened(values[slot], cuts[slot], count, middle=slot == QUERY)
                 for slot, count in allowed.items()
                 if count < total[slot]
             }
@@ -135,6 +135,13 @@ class Prompt:
                 spans.append((slot, len(text), len(text) + len(values[slot])))
                 text += values[slot]
         return text, spans
+
+
+def _shortened(text: str, spans: NDArray[np.int64], count: int, *, middle: bool) -> str:
+    """A text of so many of its tokens: without its middle, or without its end."""
+    if middle:
+        return joined_ends(text, spans.tolist(), count)
+    return text[: spans[count - 1][1]] if count else ""
 
 
 def _places(encoding: Encoding, spans: Spans) -> dict[str, NDArray[np.int64]]:

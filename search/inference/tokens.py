@@ -16,12 +16,24 @@ LEAST_ROOM = 8  # tokens that a model's own ones must leave for texts
 _PROBE = "The cat. \u6f22\u5b57 \U00010348 \ufffd\u0001"  # words, other scripts and characters that no vocabulary has
 _BLANKS = ("\u2581", "\u0120", " ")  # white space as tokenizers write it
 _SHORT = 20_000  # characters, which any tokenizer reads in a few milliseconds
+_TRACEBACK = "Traceback (most recent call last):"
 _OF_A_TOKEN = 16  # characters, far more than tokens have on average in any language
 
 
 def head(text: str, max_tokens: int) -> str:
     """As much of a text as fills a window of so many tokens, and several times more; what follows would only take time."""
-    return text if max_tokens == sys.maxsize else text[: max(_SHORT, _OF_A_TOKEN * max_tokens)]
+    return text[: _most(max_tokens)]
+
+
+def ends(text: str, max_tokens: int) -> str:
+    """Of a query as much as `head` has, half of it from the beginning and half from the end."""
+    most = _most(max_tokens)
+    whole = text.strip() if len(text) > most else text
+    return whole if len(whole) <= most else f"{whole[: most // 2]} {whole[-(most // 2) :]}"
+
+
+def _most(max_tokens: int) -> int:
+    return sys.maxsize if max_tokens == sys.maxsize else max(_SHORT, _OF_A_TOKEN * max_tokens)
 
 
 def goes_on(text: str, max_tokens: int) -> bool:
@@ -195,6 +207,44 @@ class TextTokenizer:
             else:
                 cuts.append(Cut(text, total, total + more, self.known(encoding.ids)))
         return cuts
+
+    def cut_query(self, query: str, max_tokens: int, *, plain: bool = False) -> Cut:
+        """Shorten a query to its first and its last part, each half of `max_tokens`; with `plain`, after making it plain.
+
+        What is asked for stands in one of both: a title, a question behind what it is about, the error below its traceback.
+        Of a query far longer than its `ends`, the total is what these have, and one: at least so many.
+        """
+        text = ends(query, max_tokens)
+        more = goes_on(query, max_tokens)
+        encoding = self.encode([text], special_tokens=False)[0]
+        if plain and not set(self.added).isdisjoint(encoding.ids):
+            text = self.plain(text)
+            encoding = self.encode([text], special_tokens=False)[0]
+        if (total := len(encoding.ids)) > max_tokens and _TRACEBACK in query:
+            text = _error_first(text)
+            encoding = self.encode([text], special_tokens=False)[0]
+        read, short = encoding, text
+        spans = encoding.offsets if total > max_tokens else []
+        for kept in range(max_tokens, -1, -1):  # where parts meet, there may be a token or two more than before
+            if len(read.ids) <= max_tokens:
+                break
+            short = joined_ends(text, spans, kept)
+            read = self.encode([short], special_tokens=False)[0]
+        return Cut(short, len(read.ids), total + more, self.known(read.ids))
+
+
+def _error_first(text: str) -> str:
+    """A traceback of Python's with its last line, which says what went wrong, in front of the frames."""
+    frames, _, error = text.rstrip().rpartition("\n")
+    return f"{error}\n{frames}"
+
+
+def joined_ends(text: str, spans: Sequence[Sequence[int]], kept: int) -> str:
+    """The first and the last of a text's tokens, `kept` in all, by the characters where each begins and ends."""
+    last = kept // 2
+    if last == 0:
+        return text[: spans[kept - 1][1]] if kept else ""
+    return f"{text[: spans[kept - last - 1][1]]} {text[spans[-last][0] :]}"
 
 
 def copied(tokenizer: Tokenizer) -> Tokenizer:

@@ -1,7 +1,7 @@
 """In which order do hits stand? The one place that sorts: by the policy in the reranker's recipe, whatever the reranker did."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from search.documents import Candidate, Hit, RankedText, RerankResult, RerankStatus, check_query, check_strings, counted
 from search.errors import InvalidQuery
 from search.index.hybrid import z
-from search.inference.tokens import goes_on
 from search.passages import readable
 from search.query.fusion import vote
 from search.query.verbatim import as_searched, foremost
@@ -18,6 +17,7 @@ from search.reranking.contract import Deadline, Reranker, Scoring
 from search.reranking.recipe import Recipe
 
 _log = logging.getLogger(__name__)
+_MUCH = 0.25  # share of a model's window, from which on a query is why a passage did not fit into it
 _CANDIDATE = tuple(field.name for field in fields(Candidate))  # what a hit has of it
 
 
@@ -105,9 +105,10 @@ def rank_texts(query: str, texts: Sequence[str], reranker: Reranker) -> RerankRe
         for i in best_first(scoring.scores)
     ]
     read, of = scoring.query_tokens_seen, scoring.query_tokens_total
-    warnings = partly_read(query, "reranker", of, read, more=read < of and goes_on(query, read))
+    warnings = partly_read(query, {"reranker": read} if read < of else {})
     if cut := int((seen < total).sum()):
-        warnings.append(f"{cut:,} of {counted(len(texts), 'text')} {'was' if cut == 1 else 'were'} longer than the model's window")
+        some = f"{cut:,} of {counted(len(texts), 'text')}"
+        warnings.append(too_long(some, cut, total[seen < total], read, reranker.recipe))
     if scoring.query_unread:
         warnings.append(unread_query(reranker.name))
     elif scoring.unread is not None and (unread := int(scoring.unread.sum())):
@@ -125,11 +126,19 @@ def rank_texts(query: str, texts: Sequence[str], reranker: Reranker) -> RerankRe
     )
 
 
-def partly_read(query: str, reader: str, total: int, seen: int, *, more: bool) -> list[str]:
-    """How much of a query a model read, if not all; `more` of it than was counted may be one token of the total."""
-    if more and seen >= total - 1:
-        return [f"the query has {len(query):,} characters, and the {reader} read their beginning alone"]
-    return [f"the query has {'at least ' if more else ''}{total} tokens and the {reader} read {seen}"] if seen < total else []
+def partly_read(query: str, seen: Mapping[str, int]) -> list[str]:
+    """How many tokens of a query the models read that did not read all of it; totals would differ by their tokenizers."""
+    read = " and ".join(f"the {reader} read {tokens:,} tokens" for reader, tokens in seen.items())
+    return [f"the query has {len(query):,} characters; {read}, of its beginning and its end"] if seen else []
+
+
+def too_long(some: str, number: int, totals: Sequence[int] | NDArray[np.int64], query: int, recipe: Recipe) -> str:
+    """That some passages, whose tokens are `totals`, were not read whole: for their own length, or for the query's tokens."""
+    was = "was" if number == 1 else "were"
+    window = recipe.max_tokens
+    if window is None or query < window * _MUCH or max(totals) > window:
+        return f"{some} {was} longer than the model's window"
+    return f"{some} {was} longer than what the query left of the model's window"
 
 
 def mixed(logits: NDArray[np.float64], retrieval: NDArray[np.float64], weight: float) -> NDArray[np.float64]:

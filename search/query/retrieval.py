@@ -14,7 +14,6 @@ from search.embedding.sparse import SparseEmbedder, WordsLike, words_like
 from search.errors import IndexFailure, IndexRejected, IndexTimeout, InvalidQuery
 from search.index.contract import CollectionSpec, PlainFilter, Query, VectorIndex
 from search.index.points import Found, find, to_candidate
-from search.inference.tokens import head
 from search.network.deadlines import together
 from search.passages import readable
 from search.query import elsewhere
@@ -199,7 +198,7 @@ class Retriever:
 
     def _share(self, query: str) -> float:
         tokenizer = self._embedder.tokenizer
-        return self._mix.share_for(tokenizer.unread_share(head(query, tokenizer.max_tokens)))
+        return self._mix.share_for(tokenizer.unread_share(tokenizer.cut_query(query, tokenizer.query_window).text))
 
 
 def _left(deadline: Deadline | None) -> float | None:

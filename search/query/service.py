@@ -14,13 +14,14 @@ from search.errors import CollectionNotFound, IndexFailure, InvalidQuery
 from search.index.contract import PlainFilter, VectorIndex
 from search.index.filters import to_plain
 from search.index.tenants import TenantIndex
-from search.inference.tokens import MUCH_UNKNOWN, goes_on, head
+from search.inference.tokens import MUCH_UNKNOWN
 from search.query.fusion import Mix
 from search.query.misfits import let_pass, misfits
 from search.query.options import SearchOptions
-from search.query.ranking import partly_read, rank, unread_query
+from search.query.ranking import partly_read, rank, too_long, unread_query
 from search.query.retrieval import NO_WORD, Retrieved, Retriever
 from search.reranking.contract import Deadline, Reranker, Scoring
+from search.reranking.recipe import Recipe
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter
@@ -93,8 +94,8 @@ class SearchService:
         hits = (good if options.group_by is None else _best_of_each(good))[:limit]
         warnings = [
             *first_stage.warnings,
-            *self._query_warnings(query, ranking.scoring, first_stage.retrieval),
-            *_hit_warnings(hits, first_stage.retrieval),
+            *self._query_warnings(query, ranking.scoring, first_stage),
+            *_hit_warnings(hits, first_stage.retrieval, reranker, ranking.scoring),
             *_probability_warnings(hits, reranker, ranking.scoring, min_score),
             *self._collection_warnings(first_stage, plain),
             *(let_pass(plain, hits) if plain else []),
@@ -123,18 +124,22 @@ class SearchService:
             rerank_tokens=sum(hit.tokens_seen for hit in reranked),
         )
 
-    def _query_warnings(self, query: str, scoring: Scoring | None, retrieval: Retrieval) -> list[str]:
-        warnings = []
-        tokenizer = self._embedder.tokenizer
-        tally = tokenizer.tally([head(query, tokenizer.max_tokens)])[0]
-        more = goes_on(query, tokenizer.max_tokens)
-        if retrieval != "lexical":
-            warnings += partly_read(query, "embedder", tally.tokens, min(tally.tokens, tokenizer.query_window), more=more)
-        if scoring:
-            warnings += partly_read(query, "reranker", scoring.query_tokens_total, scoring.query_tokens_seen, more=more)
-        if retrieval != "lexical" and tally.unknown_share > MUCH_UNKNOWN:
-            advice = "so its words count for more" if retrieval == "hybrid" else "try another model"
-            warnings.append(f"{tally.unknown_share:.0%} of the query's tokens are unknown to {self._embedder.name}; {advice}")
+    def _query_warnings(self, query: str, scoring: Scoring | None, first_stage: Retrieved) -> list[str]:
+        retrieval, tokenizer = first_stage.retrieval, self._embedder.tokenizer
+        read = tokenizer.cut_query(query, tokenizer.query_window)
+        seen = {}
+        if retrieval != "lexical" and read.seen < read.total:
+            seen["embedder"] = read.seen
+        if scoring and scoring.query_tokens_seen < scoring.query_tokens_total:
+            seen["reranker"] = scoring.query_tokens_seen
+        warnings = partly_read(query, seen)
+        unknown = tokenizer.tally([read.text])[0].unknown_share
+        if retrieval != "lexical" and unknown > MUCH_UNKNOWN:
+            advice = "try another model"
+            if retrieval == "hybrid":
+                by_words = any(candidate.lexical_score for candidate in first_stage.candidates)
+                advice = "so its words count for more" if by_words else "nor has a passage a word of it, so this order says little"
+            warnings.append(f"{unknown:.0%} of the query's tokens are unknown to {self._embedder.name}; {advice}")
         return warnings
 
     def _collection_warnings(self, first_stage: Retrieved, filter: PlainFilter | None) -> list[str]:
@@ -184,12 +189,13 @@ def _timings(started: float, embedded: float, retrieved: float, ended: float) ->
     return {stage: took * 1000 for stage, took in seconds.items()}
 
 
-def _hit_warnings(hits: Sequence[Hit], retrieval: Retrieval) -> list[str]:
+def _hit_warnings(hits: Sequence[Hit], retrieval: Retrieval, reranker: Reranker | None, scoring: Scoring | None) -> list[str]:
     warnings = []
-    truncated = sum(hit.truncated for hit in hits)
-    if truncated:
-        longer = f"{_of(hits, truncated, 'was', 'were')} longer than the model's window"
-        warnings.append(f"{longer} and judged by {'its' if truncated == 1 else 'their'} beginning")
+    if totals := [hit.tokens_total for hit in hits if hit.truncated]:
+        some = f"{len(totals):,} of {counted(len(hits), 'passage')}"
+        recipe, query = (reranker.recipe, scoring.query_tokens_seen) if reranker and scoring else (Recipe(), 0)
+        longer = too_long(some, len(totals), totals, query, recipe)
+        warnings.append(f"{longer} and judged by {'its' if len(totals) == 1 else 'their'} beginning")
     unknown = sum(hit.unknown_share > MUCH_UNKNOWN for hit in hits)
     if unknown and retrieval != "lexical":
         warnings.append(f"{_of(hits, unknown, 'has', 'have')} more than {MUCH_UNKNOWN:.0%} of tokens unknown to the embedder")

@@ -92,12 +92,12 @@ class CrossEncoder:
     def score(self, query: str, texts: Sequence[str], *, deadline: Deadline | None = None) -> Scoring:
         """Score each text against the query; a text's score does not depend on the others.
 
-        A query longer than half the window is cut to that half, a text to what the query leaves. Under a deadline, texts are
-        scored in slices of their given order until it has passed. For errors see `Reranker`.
+        Of a query longer than half the window its ends are read, in that half, and of a text as much as the query leaves.
+        Under a deadline, texts are scored in slices of their given order until it has passed. For errors see `Reranker`.
         """
         check_texts(query, texts)
         room = self._window - self._tokenizer.special_tokens(pair=True)
-        query_cut = self._tokenizer.cut([query], room // 2, plain=True)[0]
+        query_cut = self._tokenizer.cut_query(query, room // 2, plain=True)
         scores = np.full(len(texts), np.nan, np.float32)
         seen, total = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.int64)
         unread = np.zeros(len(texts), np.bool_)

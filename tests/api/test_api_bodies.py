@@ -190,7 +190,11 @@ def test_texts_far_beyond_the_window_take_no_time(served: Served) -> None:
     assert resident(served) < before + 200_000_000
     told = retried(served, "/v1/search", {"query": "word " * 20_000}).json()
     no_words = "no passage has a word of the query; passages were found by their vectors alone"
-    assert told["warnings"][:2] == [no_words, "the query has at least 4000 tokens and the embedder read 254"]
+    read = "the embedder read 254 tokens and the reranker read 94 tokens, of its beginning and its end"
+    assert told["warnings"][:2] == [
+        no_words,
+        f"the query has 100,000 characters; {read}",
+    ]
 
 
 def test_texts_far_beyond_the_window_keep_no_small_request_waiting(settings: Settings) -> None:

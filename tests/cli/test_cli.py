@@ -498,9 +498,12 @@ def test_rerank() -> None:
     shown = search("rerank", "What do cats do?", stdin=texts).stdout.splitlines()
     assert shown[0].endswith("  Cats sleep most of the day.")
     note = search("rerank", "cat " * 100, stdin="dog " * 200).stderr
-    assert note == "note: the query has 100 tokens and the reranker read 94\nnote: 1 of 1 text was longer than the model's window\n"
+    assert note == (
+        "note: the query has 400 characters; the reranker read 94 tokens, of its beginning and its end\n"
+        "note: 1 of 1 text was longer than the model's window\n"
+    )
     note = search("rerank", "c" * 90_000, stdin="dog").stderr
-    assert note.startswith("note: the query has 90,000 characters, and the reranker read their beginning alone\n")
+    assert note.startswith("note: the query has 90,000 characters; the reranker read 2 tokens, of its beginning and its end\n")
     assert "there is nothing to rank" in error("rerank", "cats", stdin="\n")
     assert "half of a surrogate pair" in wrong("rerank", os.fsdecode(b"caf\xe9"), stdin="x")
     broken = subprocess.run([str(COMMAND), "rerank", "cats"], input=b"ok\n\xff\n", capture_output=True, check=False)

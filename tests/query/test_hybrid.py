@@ -556,7 +556,7 @@ def test_rare_words_count_for_more_in_a_collection_of_many_points() -> None:
     scores = {f"p{i:03}": (0.5 + i / 1000, 0.0) for i in range(120)}
     assert {one.share for one in matches(query, 20, Lists(scores | {"part": (0.4, 9.0)}))} == {0.5}
     assert matches(query, 20, Lists(scores | {"part": (0.4, 9.0)}))[0].id == "part"
-    assert {one.share for one in matches(query, 20, Lists(scores))} == {0.3}  # there are none
+    assert {one.share for one in matches(query, 20, Lists(scores))} == {0.0}  # there are none
     assert {one.share for one in matches(replace(query, rare_share=None), 20, Lists(scores | {"part": (0.4, 9.0)}))} == {0.3}
     common = scores | {f"part{i}": (0.4, 9.0) for i in range(10)}
     assert {one.share for one in matches(query, 20, Lists(common))} == {0.3}

@@ -266,19 +266,47 @@ def test_truncation_is_reported_on_the_hit(service: SearchService) -> None:
     assert any("longer than the model's window" in warning for warning in result.warnings)
 
 
+READ = "the embedder read 254 tokens and the reranker read 94 tokens, of its beginning and its end"
+
+
 def test_a_query_longer_than_the_windows_is_reported(service: SearchService) -> None:
     result = service.search("capital of France " * 120, SearchOptions(limit=3, depth=3))
     assert result.rerank_status == "full"
-    assert "the query has 360 tokens and the embedder read 254" in result.warnings
-    assert "the query has 360 tokens and the reranker read 94" in result.warnings
+    assert result.warnings == (
+        f"the query has 2,160 characters; {READ}",
+        "1 of 3 passages was longer than what the query left of the model's window and judged by its beginning",
+    )
+
+
+def test_of_a_long_query_the_end_counts_as_its_beginning_does(
+    memory_index: VectorIndex, bundled_embedder: FastEmbedEmbedder, bundled_reranker: CrossEncoder
+) -> None:
+    """The error stands below its traceback, a question behind what it is about."""
+    asking = SearchService(bundled_embedder, memory_index, lambda: bundled_reranker)
+    frames = "".join(f'  File "/srv/app/handlers/{n}.py", line {n}, in run\n    return self.call(*args)\n' for n in range(2_000))
+    asked = "What is the capital of France?"
+    for query in (f"{asked}\n{frames}", f"{frames}{asked}", f"Traceback (most recent call last):\n{frames}{asked}\n"):
+        result = asking.search(query, SearchOptions(limit=6, depth=6, retrieval="dense"))
+        assert result.hits[0].document_id == "paris"
+        assert result.rerank_status == "full"
+        ranked = asking.search(query, SearchOptions(limit=6, depth=6, retrieval="dense", rerank=False))
+        assert ranked.hits[0].document_id == "paris"
+
+
+def test_what_neither_half_can_read_is_in_order_by_the_vectors(
+    local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder
+) -> None:
+    ingest(local_index, bundled_embedder, [Document("tea", "Tea."), Document("cat", "A cat.")], lexical=describe(LexicalSettings()))
+    result = SearchService(bundled_embedder, local_index, lambda: None).search("🎉", SearchOptions(limit=6, depth=6, rerank=False))
+    assert result.retrieval_ranking == "0 z(words) + 1 z(cosine)"
+    assert not any("count for more" in warning for warning in result.warnings)
+    assert any("nor has a passage a word of it" in warning for warning in result.warnings)
 
 
 def test_a_query_of_one_word_that_never_ends_is_reported(service: SearchService) -> None:
     warnings = service.search("a" * 60_000, SearchOptions(limit=3, depth=3)).warnings
-    assert warnings[:2] == tuple(
-        f"the query has 60,000 characters, and the {one} read their beginning alone" for one in ("embedder", "reranker")
-    )
-    assert not [one for one in warnings if "read 1" in one]
+    read = "the embedder read 2 tokens and the reranker read 2 tokens, of its beginning and its end"
+    assert warnings[0] == f"the query has 60,000 characters; {read}"
     assert (
         service.search("a" * 20_000 + " " * 40_000, SearchOptions(limit=3, depth=3)).warnings[0].startswith("100% of the query's")
     )
