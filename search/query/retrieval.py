@@ -19,7 +19,7 @@ from search.passages import readable
 from search.query import elsewhere
 from search.query.fusion import Mix
 from search.query.proof import prove
-from search.query.typos import Speller
+from search.query.typos import Speller, wildcards
 from search.query.verbatim import PASSAGES, Verbatim, foremost, phrase_filter, wording
 from search.reranking.contract import Deadline
 
@@ -122,6 +122,7 @@ class Retriever:
         candidates = [to_candidate(match, rank, precedence) for rank, (match, precedence) in enumerate(placed, 1)]
         warnings += [*verbatim.notes(candidates), *(speller.notes(candidates) if speller else [])]
         warnings += elsewhere.notes(query, candidates, words.fields if words else ())
+        warnings += wildcards(query) if words else []
         if retrieval == "hybrid" and lexical and passages and not any(match.lexical for match in passages):
             by_words = replace(wanted, lexical=lexical, retrieval="lexical", timeout_s=_left(deadline))
             warnings += self._without_match(by_words)

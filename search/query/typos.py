@@ -1,5 +1,6 @@
 """What if a word of the query is misspelt? Where no passage has it, passages are found that have words spelt like it."""
 
+import re
 from collections.abc import Callable, Sequence
 
 from search.documents import Candidate, SparseVector
@@ -8,6 +9,9 @@ from search.index.points import Found, searchable_text
 
 _MISSPELT = 3  # words of a query, at most: one with more that no passage has is of another language, or about something else
 _SHOWN = 3  # words that were looked for in place of one
+
+_WILDCARD = re.compile(r"(?<!\S)[^\W\d_]{2,}\*(?!\S)")
+_TYPED = 8  # words of a query, at most, in which a star is meant: more are pasted
 
 Search = Callable[[SparseVector, Sequence[SparseVector]], Found]
 
@@ -47,6 +51,12 @@ class Speller:
             for word, vector in self._spelt_like.items()
             if (similar := self._words.stand_ins(word, vector, texts))
         ]
+
+
+def wildcards(query: str) -> list[str]:
+    """That the star of `conf*` stands for nothing."""
+    stars = dict.fromkeys(_WILDCARD.findall(query)) if "*" in query and len(query.split()) <= _TYPED else ()
+    return [f'"{star}" was looked for as "{star[:-1]}", since there are no wildcards; write the whole word' for star in stars]
 
 
 def _searchable(candidate: Candidate, fields: Sequence[str]) -> str:

@@ -266,6 +266,17 @@ def test_truncation_is_reported_on_the_hit(service: SearchService) -> None:
     assert any("longer than the model's window" in warning for warning in result.warnings)
 
 
+def test_a_star_is_no_wildcard_and_the_result_says_so(local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
+    ingest(local_index, bundled_embedder, [Document("tea", "Configure it.")], lexical=describe(LexicalSettings()))
+    asking = SearchService(bundled_embedder, local_index, lambda: None)
+
+    def told(query: str) -> list[str]:
+        return [one for one in asking.search(query, SearchOptions(limit=1, depth=1)).warnings if "wildcards" in one]
+
+    assert told("conf* file") == ['"conf*" was looked for as "conf", since there are no wildcards; write the whole word']
+    assert told("*conf* or int *p and 2 * 3") == told("int* p = a; " * 9) == []
+
+
 READ = "the embedder read 254 tokens and the reranker read 94 tokens, of its beginning and its end"
 
 
