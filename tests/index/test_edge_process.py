@@ -18,10 +18,12 @@ import pytest
 from serving import wait_until
 
 from search.documents import Document
-from search.errors import CollectionNotFound, IndexBusy, IndexFaulted, IndexFull, IndexTimeout
+from search.errors import CollectionNotFound, IndexBusy, IndexFaulted, IndexFull, IndexRejected, IndexTimeout
 from search.index.contract import CollectionSpec, Point, Query, VectorIndex
+from search.index.edge import folder
 from search.index.edge.folder import DataFolder, User
-from search.index.edge.process import EdgeProcess
+from search.index.edge.index import EdgeIndex
+from search.index.edge.process import EdgeProcess, _Child
 from search.searcher import open_search
 from search.settings import Settings, StorageSettings
 
@@ -393,3 +395,52 @@ def test_a_child_that_cannot_be_started_is_a_fault_that_may_pass(
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     monkeypatch.setattr(sys, "executable", "/usr/bin/uwsgi")  # beside which the environment has a Python
     assert index.count() == 0
+
+
+def with_open_files(data: Path) -> set[str]:
+    """The collections of which this process maps files."""
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    return {line.partition("/collections/")[2].partition("/")[0] for line in maps if f"{data}/collections/" in line}
+
+
+def test_of_many_collections_those_used_last_have_their_files_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder, "_MOST_AWAKE", 2)
+    data = DataFolder(tmp_path)
+    indexes = {name: EdgeIndex(data, name) for name in "abc"}
+    for number, index in enumerate(indexes.values(), 1):
+        index.ensure(SPEC, create=True)
+        index.upsert(points(number))
+    assert with_open_files(tmp_path) == {"b", "c"}
+    records = indexes["b"].scroll()
+    next(records)
+    assert indexes["a"].count() == 1
+    indexes["a"].upsert(points(3, seed=1))
+    assert with_open_files(tmp_path) == {"a", "b"}
+    assert [index.count() for index in indexes.values()] == [4, 2, 3]
+    assert len(list(records)) == 1
+    again = EdgeIndex(data, "a")
+    again.ensure(SPEC, create=False)
+    assert len(again.query(Query(points(3, seed=1)[0].vector), 9)) == 4
+    resting = indexes["b"]._opened
+    for index in (again, *indexes.values()):
+        index.close()
+    assert with_open_files(tmp_path) == set()
+    with pytest.raises(IndexRejected, match="closed meanwhile; open it again"), resting.use():
+        pass
+    assert (tmp_path / "owner.json").exists() is False
+
+
+def test_what_was_not_used_for_a_while_closes_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder, "_AWAKE", 1)
+    child = _Child(DataFolder(tmp_path))
+    for ticket, name in enumerate("abc"):
+        child.answer("ensure", (ticket, name, StorageSettings(), None, SPEC, True, True))
+    assert child.look_after()
+    assert with_open_files(tmp_path) == {*"abc"}
+    monkeypatch.setattr(folder, "_IDLE_S", 0.0)
+    assert child.look_after()
+    child.answer("count", (1,))
+    assert not child.look_after()
+    assert with_open_files(tmp_path) == {"b"}
+    assert [child.answer("count", (ticket,)) for ticket in range(3)] == [0, 0, 0]
+    child.close()

@@ -6,14 +6,18 @@ data_dir/aliases.json   {"documents": {"name": "documents.v2", "previous": "docu
 """
 
 import contextlib
+import itertools
 import json
+import math
 import os
 import secrets
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from weakref import WeakKeyDictionary
 
 from filelock import FileLock, Timeout
 
@@ -24,9 +28,14 @@ from search.system.files import hindrance, is_full, is_regular, lack_of_room, ma
 from search.system.forks import abandon, ancestors, watch
 from search.system.garbage import collect
 
+if TYPE_CHECKING:
+    from search.index.edge.shard import OpenShard
+
 Opened = TypeVar("Opened")
 _MENDED = 'restore it, or write what it should say, as {"live": {"name": "documents"}}'
 _PROGRAM = secrets.token_hex(8)  # told from those of other containers, whose processes have the same numbers
+_AWAKE, _MOST_AWAKE = 32, 128  # collections, of each of which the engine maps 30 MB and more; to open one takes 0.1 s
+_IDLE_S = 60.0  # until those beyond the first of these numbers close
 _ENDS_WITHIN_S = 1.0  # an engine's process whose searcher was dropped
 
 
@@ -66,6 +75,38 @@ class Claims:
             lock.release()
 
 
+class Awake:
+    """Of what is open in a data folder, what has its files open: what was used longest ago closes them until it is used again."""
+
+    def __init__(self) -> None:
+        self._shards: WeakKeyDictionary[OpenShard, float] = WeakKeyDictionary()  # when each was last used, in that order
+        self._turn = threading.Lock()
+
+    def used(self, shard: "OpenShard") -> None:
+        """Note a use, and have another rest where there are too many."""
+        with self._turn:
+            self._shards.pop(shard, None)
+            self._shards[shard] = time.monotonic()
+            self._rest(_MOST_AWAKE, math.inf)
+
+    def rest_idle(self) -> bool:
+        """Have one rest that was not used for a while; whether others may have to."""
+        with self._turn:
+            self._rest(_AWAKE, time.monotonic() - _IDLE_S)
+            return len(self._shards) > _AWAKE
+
+    def forget(self, shard: "OpenShard") -> None:
+        """Count one no longer that is closed."""
+        with self._turn:
+            self._shards.pop(shard, None)
+
+    def _rest(self, most: int, before: float) -> None:
+        """Have the first rest that can, of those beyond so many, if it was used before then."""
+        beyond = itertools.islice(self._shards.items(), max(0, len(self._shards) - most))
+        if idle := next((shard for shard, used in beyond if used < before and shard.rest()), None):
+            del self._shards[idle]
+
+
 class DataFolder:
     """A folder that one process owns while it holds it; several collections of one searcher hold it together."""
 
@@ -84,6 +125,7 @@ class DataFolder:
         self._shared: dict[str, tuple[Any, int]] = {}  # what is open, and how many hold it
         self._counting = threading.Lock()
         self._holders = 0
+        self.awake = Awake()
         self.claims = Claims()
 
     def after_fork(self) -> None:

@@ -364,7 +364,7 @@ class EdgeIndex(EmbeddedIndex, WordsAsMade):
             on_disk = read_description(described)["storage"].get("on_disk_payload") is not False
             needed = _MARGIN + room_to_open(shard, payload_on_disk=on_disk)
             self._need(needed, f"to open {self.name!r}; make room (`search collections drop` needs none) and go on")
-            return OpenShard(shard, load(self.name, shard))
+            return OpenShard(shard, load(self.name, shard), self._data.awake)
         if not self._exact:
             refuse_to_begin_anew(self.name, str(self._data.path), self._data.left_by(self.name))
         self._check_room(room_to_open(shard, payload_on_disk=False))
@@ -375,7 +375,7 @@ class EdgeIndex(EmbeddedIndex, WordsAsMade):
             made = edge.EdgeShard.create(str(shard), to_config(spec, self._storage))
         replace_json(described, {**asdict(spec), "storage": self._storage.model_dump(), "purpose": self._purpose})
         self._made_here = True
-        return OpenShard(shard, made)
+        return OpenShard(shard, made, self._data.awake)
 
     def _index_payload(self, tenant: str) -> None:
         for field, kind in {"document_id": "keyword", **self._storage.payload_indexes}.items():

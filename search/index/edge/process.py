@@ -405,6 +405,7 @@ class _Child:
         from search.index.edge.collections import EdgeCollections
 
         self._collections = EdgeCollections(data)
+        self._awake = data.awake
         self._open: dict[int, EdgeIndex] = {}
 
     def answer(self, name: str, arguments: tuple[Any, ...]) -> Any:
@@ -437,10 +438,10 @@ class _Child:
                 raise ValueError("there is no such call")
 
     def look_after(self) -> bool:
-        """Take over graphs that are built; whether others are being built."""
+        """Take over graphs that are built, and have rest what is idle; whether there will be more of that to do."""
         for index in self._open.values():
             index.look_after()
-        return any(index.is_building() for index in self._open.values())
+        return self._awake.rest_idle() or any(index.is_building() for index in self._open.values())
 
     def close(self) -> None:
         """Write everything down."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import qdrant_edge as edge
 from search.errors import IndexCorrupt, IndexFailure, IndexFull, IndexHindered, IndexRejected
 from search.index.edge.building import Building, settle
 from search.index.edge.conversion import GRAPH_FROM_BYTES
+from search.index.edge.folder import Awake
 from search.system.files import hindrance, is_full, lack_of_room
 from search.system.interpreter import has_interpreter
 
@@ -19,13 +21,16 @@ _REMOVED = 0.2  # of all points: from there on the engine builds a segment anew 
 _LEAST = 1_000  # … if it has so many, by its defaults
 _VERSION = 8  # bytes of a point in a segment that takes no more, whose removed points are bits in another file
 
+_log = logging.getLogger("search.index")
+
 
 class OpenShard:
     """What collections of one process share. The engine lets no other thread run while it works, so taking turns costs nothing."""
 
-    def __init__(self, folder: Path, opened: edge.EdgeShard) -> None:
+    def __init__(self, folder: Path, opened: edge.EdgeShard, awake: Awake) -> None:
         self._folder = folder
-        self._opened: edge.EdgeShard | None = opened  # None where another one takes its place, until somebody needs it
+        self._opened: edge.EdgeShard | None = opened  # None where it rests or another one takes its place, until somebody needs it
+        self._awake = awake
         self._turn = threading.Lock()
         self._tending = threading.Lock()  # held by whoever begins a building, waits for it or takes it
         self._building: Building | None = None
@@ -36,15 +41,39 @@ class OpenShard:
         self.written = self.removed = 0  # points, since the last one began
         self._removed_before = 0
         self._flushed = False  # what a log told that was left by a process that was killed
+        self._closed = False
+        awake.used(self)
 
     @contextlib.contextmanager
     def use(self) -> Iterator[edge.EdgeShard]:
         """The engine's own object, for one call that writes nothing."""
-        with self._turn, translated():
-            yield self._open()
+        try:
+            with self._turn, translated():
+                yield self._open()
+        finally:
+            self._awake.used(self)
+
+    def rest(self) -> bool:
+        """Close the files until they are needed again; whether they are closed, which they are not while they are at work."""
+        if not self._turn.acquire(blocking=False):
+            return False
+        try:
+            if self._building is not None:
+                return False
+            opened, self._opened = self._opened, None
+            if opened is not None:
+                with translated():
+                    opened.close()
+        except IndexFailure as failure:  # none of whoever asked something else
+            _log.warning("%s", failure)
+        finally:
+            self._turn.release()
+        return True
 
     def _open(self) -> edge.EdgeShard:
         if self._opened is None:
+            if self._closed:
+                raise IndexRejected(f"the collection in {self._folder.parent} was closed meanwhile; open it again")
             settle(self._folder)
             self._opened = edge.EdgeShard.load(str(self._folder))
         return self._opened
@@ -167,6 +196,8 @@ class OpenShard:
                 self._forget()
             if self._opened is not None:
                 self._opened.close()
+            self._closed = True
+        self._awake.forget(self)
 
 
 def _with_graph(folder: Path) -> tuple[int, int]:
