@@ -845,6 +845,30 @@ def test_a_budget_holds_for_the_proof_of_what_a_name_is_led_to(
         assert searcher.search(FACTS["cats"][1], budget_ms=5_000).hits[0].text == FACTS["cats"][0]
 
 
+def test_which_points_have_no_name_is_asked_once_a_search_and_within_its_budget(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    fill(client, bundled_embedder, lambda name, text: {"text": text, "url": "" if name == "cats" else name})
+    answer, looked, asked = standin.answer, threading.Event(), []
+
+    def answered(method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        if path.endswith("/points") and "ids" in body:
+            asked.append(body["ids"])
+            looked.wait(5)
+        return answer(method, path, body)
+
+    with open_search(on(standin, tmp_path, collections={"theirs": {"document_id": "url"}})) as searcher:
+        name = searcher.search(FACTS["cats"][1]).hits[0].document_id
+        of_one = {"must": [{"key": "document_id", "match": {"value": name}}]}
+        standin.answer = answered  # type: ignore[method-assign]
+        with pytest.raises(IndexTimeout, match="a budget left it"):
+            searcher.search(FACTS["cats"][1], filter=of_one, budget_ms=200)
+        looked.set()
+        asked.clear()
+        assert [hit.document_id for hit in searcher.search(FACTS["cats"][1], filter=of_one, budget_ms=5_000).hits] == [name]
+        assert asked == [[name]]
+
+
 def test_a_collection_that_gives_few_points_at_a_time_is_not_taken_for_another_one(
     client: QdrantClient,
     standin: QdrantStandIn,

@@ -43,7 +43,6 @@ from search.index.contract import (
     vectors_of,
 )
 from search.index.hybrid import Listing, Scored, matches
-from search.index.layout import Layout
 from search.index.server.claims import Claim
 from search.index.server.conversion import (
     MOST_BYTES,
@@ -290,11 +289,13 @@ class QdrantIndex:
         most = collection.limits.found or max(limit, query.listed)
         query = replace(query, listed=min(query.listed, most))
         key = collection.keys.of_filter(query.filter) if collection.keys else None  # also of what asks for passages by their ids
+        with within(_left(ends)):
+            unnamed = self._unnamed(collection, query.filter)
         with self._translated():
             found = matches(
                 query,
                 min(limit, most),
-                lambda listings: self._listed(collection, listings, ends, key),
+                lambda listings: self._listed(collection, listings, ends, key, unnamed),
                 most=collection.limits.found,
             )
         found.most = most if most < limit else None
@@ -321,11 +322,16 @@ class QdrantIndex:
         return True
 
     def _listed(
-        self, collection: Described, listings: Sequence[Listing], ends: float | None, key: models.ShardKeySelector | None
+        self,
+        collection: Described,
+        listings: Sequence[Listing],
+        ends: float | None,
+        key: models.ShardKeySelector | None,
+        unnamed: set[Any],
     ) -> list[list[Scored]]:
         answers: list[tuple[int, list[Scored]]] = []
         for parts in in_requests(listings, collection.limits):
-            requests = [self._request(collection, listing, key) for _, listing in parts]
+            requests = [self._request(collection, listing, key, unnamed) for _, listing in parts]
             left = _left(ends)
             with within(left):
                 timeout = None if left is None else min(math.ceil(left), collection.limits.timeout_s or math.ceil(left))
@@ -334,13 +340,15 @@ class QdrantIndex:
                 answers.append((at, [(one.id, one.score, _payload(collection, one)) for one in answer.points]))
         return joined(answers, len(listings))
 
-    def _request(self, collection: Described, listing: Listing, key: models.ShardKeySelector | None) -> models.QueryRequest:
+    def _request(
+        self, collection: Described, listing: Listing, key: models.ShardKeySelector | None, unnamed: set[Any]
+    ) -> models.QueryRequest:
         by_words = isinstance(listing.vector, SparseVector)
         return models.QueryRequest(
             query=to_sparse(listing.vector) if isinstance(listing.vector, SparseVector) else listing.vector.tolist(),
             using=LEXICAL if by_words else collection.vector,
             limit=listing.limit,
-            filter=self._filter(collection, listing.filter),
+            filter=self._filter(collection, listing.filter, unnamed=unnamed),
             with_payload=listing.payload,
             params=to_search_params(collection.searched, collection.limits.oversampling),
             shard_key=key,
@@ -519,16 +527,21 @@ class QdrantIndex:
         if collection.keyed_by_others:
             raise IndexRejected(keyed(self.name, self.location))
 
-    def _filter(self, collection: Described, filter: PlainFilter | None, beside: int = 0) -> models.Filter | None:
-        """A filter as it goes out, to which so many conditions are added."""
+    def _filter(
+        self, collection: Described, filter: PlainFilter | None, beside: int = 0, unnamed: set[Any] | None = None
+    ) -> models.Filter | None:
+        """A filter as it goes out, to which so many conditions are added; `unnamed` where it was asked already."""
         layout, limits = collection.layout, collection.limits
-        asked = layout.filter_of(filter, self._unnamed(collection, layout, filter)) if layout else filter
+        if unnamed is None:
+            unnamed = self._unnamed(collection, filter)
+        asked = layout.filter_of(filter, unnamed) if layout else filter
         most = None if limits.conditions is None else limits.conditions - beside
         return to_filter(asked, indexed_only=limits.indexed_only, most=most, indexed=lambda: self._indexed_now(collection))
 
-    def _unnamed(self, collection: Described, layout: Layout, filter: PlainFilter | None) -> set[Any]:
+    def _unnamed(self, collection: Described, filter: PlainFilter | None) -> set[Any]:
         """The points that a filter may mean by names of documents and that name none, which is seen in them alone."""
-        if not (ids := layout.points_in(filter)):
+        layout = collection.layout
+        if layout is None or not (ids := layout.points_in(filter)):
             return set()
         with self._translated():
             points = self._client.retrieve(collection.target, ids, with_payload=[layout.document_id.partition(".")[0]])
