@@ -19,6 +19,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
+import qdrant_edge as edge
 from serving import wait_until
 from standin import QdrantStandIn
 
@@ -360,6 +361,17 @@ def test_a_copy_shares_the_files_into_which_the_engine_writes_no_more(tmp_path: 
         index.delete(ids=[one.id for one in written[1100:1200]])
         index.delete(filter={"must": [{"key": "document_id", "match": {"any": ["1250", "1251"]}}]})
         index.index_field("metadata.year", "integer")
+        some: list[Any] = [one.id for one in written[1300:1400]]
+        for change in (  # by which nothing here writes, and another release might
+            edge.UpdateOperation.set_payload(some, {"metadata": {"year": 1}}),
+            edge.UpdateOperation.delete_payload(some, ["metadata"]),
+            edge.UpdateOperation.overwrite_payload(some, {"document_id": "new"}),
+            edge.UpdateOperation.clear_payload(some),
+        ):
+            index._opened.update(change)
+        with index._opened.use() as opened:
+            opened.flush()
+        assert {file.name for file in shared if file.match("page_*.dat")} == {"page_0.dat"}
         assert shared == {file: file.read_bytes() for file in shared}
     index.optimize()
     assert ids(index) == [one.id for one in [*written[990:1100], *written[1200:1250], *written[1252:]]]

@@ -17,6 +17,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
+# Payloads stand in page_*.dat, into which the engine could write in place when one is set, cleared or deleted. It does not: of a
+# segment that takes no more points, it removes the point, by a bit in another file, and writes it into one that takes some.
 _WRITTEN_ONCE = ("matrix.dat", "quantized.data", "links*.bin", "inverted_index.dat", "page_*.dat", "id_tracker.?2?", "*_to_*.bin")
 _NICE = 5  # whoever searches meanwhile goes first
 _BLOCK = 65_536  # bytes
