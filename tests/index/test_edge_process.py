@@ -114,6 +114,21 @@ def test_errors_come_through_as_they_are(tmp_path: Path) -> None:
     process.close()
 
 
+@pytest.mark.parametrize(
+    ("command", "way"),
+    [
+        ("/usr/bin/search serve --port", r"ask that service over HTTP .*, stop it for what only commands do, or give this one"),
+        ("/usr/bin/search ingest notes", "wait until it is done, or give this one"),
+    ],
+)
+def test_who_has_a_folder_tells_what_to_do(command: str, way: str, tmp_path: Path) -> None:
+    with (
+        DataFolder(tmp_path, User(1, command, (), "one")).held(),
+        pytest.raises(IndexBusy, match=rf"{command}\), whose Qdrant Edge is process \d+: {way} another --data-dir"),
+    ):
+        DataFolder(tmp_path, User(2, "search collections snapshot", (), "two")).hold()
+
+
 @pytest.mark.usefixtures("as_users_start_it")
 def test_a_child_that_dies_costs_one_request(process: EdgeProcess, index: VectorIndex) -> None:
     index.upsert(points(100))

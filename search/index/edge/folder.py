@@ -263,7 +263,10 @@ class DataFolder:
             )
         engine = f", whose Qdrant Edge is process {owner['engine']}" if "engine" in owner else ""
         who = f"process {owner.get('pid', 'unknown')} ({owner.get('command', 'unknown command')}){engine}"
-        return IndexBusy(f"{self.path} is in use by {who}: wait until it is done, or give this one another --data-dir")
+        way = "wait until it is done"
+        if "serve" in str(owner.get("command")).split()[1:2]:
+            way = "ask that service over HTTP (search.client, or --url where a command has it), stop it for what only commands do"
+        return IndexBusy(f"{self.path} is in use by {who}: {way}, or give this one another --data-dir")
 
 
 def _leads_somewhere(known: Any) -> bool:
