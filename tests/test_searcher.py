@@ -15,7 +15,7 @@ from search import Settings, open_search
 from search.client import Client
 from search.documents import Document
 from search.embedding.dense import FastEmbedEmbedder
-from search.errors import IndexMismatch, InvalidSettings
+from search.errors import CollectionNotFound, IndexMismatch, InvalidSettings
 from search.searcher import Searcher
 
 BIRDS = "Birds sing at dawn."  # of which a random model, too, makes the vector of the passage
@@ -59,7 +59,12 @@ def test_others_keep_the_settings_that_it_was_opened_with(settings: Settings) ->
             searcher.beside(name).ingest([text])
         searcher.let_go("after")
         wanted = settings.model_copy(update={"chunking": Settings(chunking={"tokens": 24, "overlap": 0}).chunking})
+        before = searcher.opened()
         searcher.reindex(wanted, check=False)
+        for left in (before, searcher.index):
+            with pytest.raises(CollectionNotFound, match=r"no longer, as after a reindexing: searcher\.opened\(\) gives it open"):
+                left.count()
+        assert searcher.opened().count() == searcher.index.count() > 1
         assert searcher.ingest([text]).unchanged == 1
         assert searcher.beside("before").ingest([text]).unchanged == 1
         assert searcher.beside("after").ingest([text]).unchanged == 1

@@ -8,6 +8,14 @@ from search.errors import CollectionNotFound, IndexRejected
 from search.index.contract import Attempt, CollectionSpec, EmbedWords, OnBuild, VectorIndex, once
 
 
+def not_open(name: str) -> CollectionNotFound:
+    """The error for what is asked of a collection that is not open."""
+    return CollectionNotFound(
+        f"collection {name!r} is not open, or no longer, as after a reindexing: searcher.opened() gives it open, and "
+        "searcher.using() keeps it so for the time of a context; on an index of your own call ensure() first"
+    )
+
+
 class EmbeddedIndex:
     """What an index of Qdrant Edge says of its collection, once that is open, in this process or in one of its own."""
 
@@ -19,7 +27,7 @@ class EmbeddedIndex:
     def spec(self) -> CollectionSpec:
         """What the collection was made for."""
         if self._spec is None:
-            raise CollectionNotFound(f"collection {self.name!r} is not open; call ensure() first")
+            raise not_open(self.name)
         return self._spec
 
     @property

@@ -18,7 +18,7 @@ import qdrant_edge as edge
 
 from search.documents import SparseVector, counted
 from search.errors import CollectionNotFound, IndexBusy, IndexCorrupt, IndexFailure, IndexFull
-from search.index.bases import EmbeddedIndex, WordsAsMade
+from search.index.bases import EmbeddedIndex, WordsAsMade, not_open
 from search.index.collections import as_made, made_otherwise, refuse_to_begin_anew
 from search.index.contract import (
     LEXICAL,
@@ -345,7 +345,7 @@ class EdgeIndex(EmbeddedIndex, WordsAsMade):
         if self._shard is None:
             if self._left_to:
                 raise IndexBusy(held_by_parent(self._data.path, self._left_to))
-            raise CollectionNotFound(f"collection {self.name!r} is not open; call ensure() first")
+            raise not_open(self.name)
         return self._shard
 
     def _forget(self) -> None:

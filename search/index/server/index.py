@@ -24,6 +24,7 @@ from search.errors import (
     SearchError,
     UnsupportedFilter,
 )
+from search.index.bases import not_open
 from search.index.contract import (
     LEXICAL,
     Attempt,
@@ -157,7 +158,7 @@ class QdrantIndex:
     @property
     def _collection(self) -> Described:
         if self._open is None:
-            raise CollectionNotFound(f"collection {self.name!r} is not open; call ensure() first")
+            raise not_open(self.name)
         return self._open
 
     def ensure(self, spec: CollectionSpec, *, create: bool, writing: bool = False) -> None:
