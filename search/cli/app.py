@@ -19,7 +19,7 @@ from search.cli.options import CONFIG, WrongUsage
 from search.cli.paths import path
 from search.errors import SearchError
 from search.factory import needs_extra
-from search.system.files import expanded, writing
+from search.system.files import expanded, hindrance, writing
 from search.system.terminal import NotPrinted, clean_lines, note, prepare, show
 
 _INTERRUPTED = 130
@@ -141,10 +141,18 @@ def main() -> None:
             note(f"search: {error}")
         status = 2 if isinstance(error, WrongUsage) else 1
     except Exception as error:
-        if not isinstance(getattr(error, "exit_code", None), int):  # of wrong usage, whose class typer does not export
-            raise
-        status = _wrong_usage(error)
+        status = _otherwise(error)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _otherwise(error: Exception) -> int:
+    """What to end with after an error that is none of ours; what no user can mend is raised again."""
+    if isinstance(error, ImportError | MemoryError) and not _DEBUG.get() and (remedy := hindrance(error)):
+        note(f"search: {str(error) or 'out of memory'}; {remedy}")  # as of a native library
+        return 1
+    if not isinstance(getattr(error, "exit_code", None), int):  # of wrong usage, whose class typer does not export
+        raise error
+    return _wrong_usage(error)
 
 
 def _names_shell(arguments: list[str]) -> bool:

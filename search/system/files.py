@@ -8,7 +8,7 @@ import functools
 import os
 import stat
 from collections.abc import Iterator
-from errno import EACCES, EDQUOT, EFBIG, EINVAL, EIO, EMFILE, ENFILE, ENOMEM, ENOSPC, EROFS
+from errno import EACCES, EAGAIN, EDQUOT, EFBIG, EINVAL, EIO, EMFILE, ENFILE, ENOMEM, ENOSPC, EROFS
 from io import BufferedReader
 from pathlib import Path
 
@@ -16,8 +16,10 @@ from search.errors import InvalidQuery
 
 _FULL = (ENOSPC, EDQUOT, EFBIG)
 _NO_MEMORY = "there is too little memory, or too few mappings are allowed: give it more (ulimit -v, vm.max_map_count)"
+_LACKING = ("out of memory", "bad_alloc", "failed to map segment")  # what libraries say of that
 _REMEDIES = {
     ENOMEM: _NO_MEMORY,
+    EAGAIN: "no thread can be started: allow more (ulimit -u, the container's pids), or more memory (ulimit -v)",
     EMFILE: "too many files are open: allow more (ulimit -n)",
     ENFILE: "too many files are open on this machine: allow more (fs.file-max)",
     EACCES: "change its owner or permissions",
@@ -101,7 +103,7 @@ def lack_of_room(where: str, error: Exception) -> str:
 def hindrance(error: BaseException) -> str:
     """What of this machine, and no damage, is in an engine's way, and what to do; empty if it is nothing of the kind."""
     said = str(error)
-    if "out of memory" in said.lower():
+    if isinstance(error, MemoryError) or any(one in said.lower() for one in _LACKING):
         return _NO_MEMORY
     return next((remedy for number, remedy in _REMEDIES.items() if os.strerror(number) in said), "")
 

@@ -264,6 +264,16 @@ def test_a_data_folder_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     assert "cannot be read (File name too long)" in search("doctor", status=1, **data).stdout
 
 
+@pytest.mark.parametrize("lacking", [ImportError("Exception caught: std::bad_alloc"), MemoryError()])
+def test_a_library_that_finds_no_memory_is_one_line(lacking: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise lacking
+
+    monkeypatch.setattr("search.searcher.build_embedder", refused)
+    (tmp_path / "a.txt").write_text("Cats sleep.")
+    assert "there is too little memory" in error("ingest", tmp_path / "a.txt", "--data-dir", tmp_path / "data")
+
+
 def test_a_busy_folder_is_one_line(tmp_path: Path) -> None:
     from search.index.contract import CollectionSpec
 

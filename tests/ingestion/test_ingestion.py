@@ -678,6 +678,8 @@ def test_what_stands_in_the_engines_way_is_no_damage(tmp_path: Path) -> None:
     for said in ("Failed to open mmap: Cannot allocate memory (os error 12)", "Out of memory, free: 22690181120"):
         with pytest.raises(IndexHindered, match=r"vm\.max_map_count"), translated():
             raise RuntimeError(said)
+    with pytest.raises(IndexHindered, match="no thread can be started: allow more"), translated():
+        raise RuntimeError("failed to build edge edge-search thread pool: Resource temporarily unavailable (os error 11)")
 
 
 @pytest.mark.parametrize(
