@@ -22,7 +22,8 @@ _OF_A_TOKEN = 16  # characters, far more than tokens have on average in any lang
 
 def head(text: str, max_tokens: int) -> str:
     """As much of a text as fills a window of so many tokens, and several times more; what follows would only take time."""
-    return text[: _most(max_tokens)]
+    most = _most(max_tokens)
+    return text if len(text) <= most else text.lstrip()[:most]
 
 
 def ends(text: str, max_tokens: int) -> str:
@@ -37,9 +38,9 @@ def _most(max_tokens: int) -> int:
 
 
 def goes_on(text: str, max_tokens: int) -> bool:
-    """Whether there is anything to read behind the head of a text."""
-    beginning = head(text, max_tokens)
-    return len(beginning) < len(text) and not text[len(beginning) :].isspace()
+    """Whether a text has more to read than `head` or `ends` have of it."""
+    most = _most(max_tokens)
+    return len(text) > most and len(text.strip()) > most
 
 
 class Cut(NamedTuple):

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 from search.documents import Candidate
+from search.embedding.joins import joined
 
 _MOST = 3  # such words of a query
 _LOOKED_AT = 200  # values of a candidate
@@ -29,17 +30,27 @@ def notes(query: str, candidates: Sequence[Candidate], fields: Container[str] = 
     shapes = [(name, value, _shape(value)) for name, value in values if _plain(name) not in fields]
     found = []
     for word in words:
-        if word.casefold() in texts:
-            continue
         alike = _shape(word)
-        if field := next(((name, value) for name, value, shape in shapes if shape == alike), None):
-            name, value = field
-            asked = {"must": [{"key": name, "match": {"value": int(word) if isinstance(value, int) else word}}]}
-            found.append(
-                f'no passage that was found has "{word}"; {name!r} holds such values, which words do not find: filter by it, '
-                f"{json.dumps(asked)}, or name {_plain(name)} in lexical.fields and reindex"
-            )
+        field = next(((name, value) for name, value, shape in shapes if shape == alike), None)
+        if field is None or _has(texts, word.casefold()):
+            continue
+        name, value = field
+        asked = {"must": [{"key": name, "match": {"value": int(word) if isinstance(value, int) else word}}]}
+        found.append(
+            f'no passage that was found has "{word}"; {name!r} holds such values, which words do not find: filter by it, '
+            f"{json.dumps(asked)}, or name {_plain(name)} in lexical.fields and reindex"
+        )
     return found
+
+
+def _has(texts: str, word: str) -> bool:
+    """Whether texts have a word, in one or in parts, as an ISBN or a telephone number is written."""
+    ways = {word, *_joined(word)}
+    return any(way in texts for way in ways) or not ways.isdisjoint(_joined(texts))
+
+
+def _joined(text: str) -> list[str]:
+    return joined(text, lambda _: False)
 
 
 def _plain(name: str) -> str:

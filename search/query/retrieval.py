@@ -11,7 +11,7 @@ from typing import NamedTuple
 from search.documents import Candidate, Retrieval, SparseVector
 from search.embedding.dense import Embedder
 from search.embedding.sparse import SparseEmbedder, WordsLike, words_like
-from search.errors import IndexFailure, IndexRejected, IndexTimeout, InvalidQuery
+from search.errors import IndexFailure, IndexRejected, IndexTimeout, InvalidQuery, UnsupportedFilter
 from search.index.contract import CollectionSpec, PlainFilter, Query, VectorIndex
 from search.index.points import Found, find, to_candidate
 from search.network.deadlines import together
@@ -20,7 +20,7 @@ from search.query import elsewhere
 from search.query.fusion import Mix
 from search.query.proof import prove
 from search.query.typos import Speller, wildcards
-from search.query.verbatim import PASSAGES, Verbatim, foremost, phrase_filter, wording
+from search.query.verbatim import PASSAGES, Verbatim, Wording, foremost, phrase_filter, wording
 from search.reranking.contract import Deadline
 
 LISTED = 100  # passages by vector and by words, at least, that both scores are normalised over
@@ -41,6 +41,28 @@ class Retrieved(NamedTuple):
     warnings: list[str]
     embed_s: float  # seconds until the query was embedded
     wordless: bool  # whether words were to count, and the query has none that does
+
+
+class _Asked(NamedTuple):
+    """How passages are to be found, whatever the query."""
+
+    depth: int
+    words: SparseEmbedder | None
+    retrieval: Retrieval
+    share: float | None
+    filter: PlainFilter | None
+    deadline: Deadline | None
+
+
+class _FirstStage(NamedTuple):
+    """What was found by one reading of a query, and by what."""
+
+    found: Found
+    precedences: list[int]  # of its matches
+    verbatim: Verbatim
+    speller: Speller | None
+    wanted: Query
+    embedded: float  # when the query was
 
 
 class Retriever:
@@ -70,12 +92,11 @@ class Retriever:
         share: float | None = None,
         filter: PlainFilter | None = None,
         deadline: Deadline | None = None,
-        excluding: bool = True,
     ) -> Retrieved:
         """The `depth` best passages for a query; the deadline bounds how long a server may take.
 
         Without `retrieval`, by words, too, if the collection has any; without a `share` of these, as the mix has it. What has
-        phrases and rare names of the query stands first; what has words that a dash excludes, if `excluding`, last.
+        phrases and rare names of the query stands first, and what has words that a dash excludes last.
 
         Raises:
             InvalidQuery: retrieval is lexical, and the collection has no words.
@@ -85,59 +106,61 @@ class Retriever:
         """
         started = time.perf_counter()
         self._open(deadline)
-        asked, given = retrieval, share
         words, warnings = self._words(retrieval)
         retrieval = "dense" if words is None else retrieval or "hybrid"
         if share is not None and retrieval != "hybrid":
             by = "vectors" if retrieval == "dense" else "words"
             warnings.append(f"lexical_share counts for nothing where passages are found by their {by} alone")
         query = readable(query)
-        said = wording(query, excluding=excluding)
+        asked = _Asked(depth, words, retrieval, share, filter, deadline)
+        for excluding in (True, False):
+            first = self._find(wording(query, excluding=excluding), asked)
+            if not first.verbatim.literal:
+                break
+        placed = sorted(zip(first.found.matches, first.precedences, strict=True), key=lambda one: -one[1])[:depth]
+        passages = [match for match, _ in placed]
+        candidates = [to_candidate(match, rank, precedence) for rank, (match, precedence) in enumerate(placed, 1)]
+        wordless = words is not None and first.wanted.lexical is None
+        if retrieval == "hybrid" and wordless:
+            warnings.append(NO_WORD)
+        warnings += [*first.verbatim.notes(candidates), *(first.speller.notes(candidates) if first.speller else [])]
+        warnings += elsewhere.notes(query, candidates, words.fields if words else ())
+        warnings += wildcards(query) if words else []
+        if retrieval == "hybrid" and not wordless and passages and not any(match.lexical for match in passages):
+            warnings += self._without_match(replace(first.wanted, retrieval="lexical", timeout_s=_left(deadline)))
+        if (most := first.found.most) is not None and most < depth:
+            warnings.append(f"the server gives {most} candidates at most (its strict mode), of the {depth} that were asked for")
+        share = first.wanted.share if not passages or passages[0].share is None else passages[0].share
+        ranking = foremost(self._mix.described(retrieval, share), first.precedences)
+        return Retrieved(candidates, first.found.damaged, ranking, retrieval, warnings, first.embedded - started, wordless)
+
+    def _find(self, said: Wording, asked: "_Asked") -> "_FirstStage":
+        """Find passages; those beyond the depth come in the place of what is excluded."""
+        words, share, deadline = asked.words, asked.share, asked.deadline
         vector = self._embedder.embed_query(said.rest)
         lexical = None if words is None else words.embed_query(said.rest)
-        wordless = words is not None and lexical is None
-        if wordless and retrieval == "hybrid":
-            warnings.append(NO_WORD)
         embedded = time.perf_counter()
         rare_share = None
         if share is None:
             share = self._share(said.rest)
             rare_share = self._mix.rare_share_for(share)
-        wanted = Query(vector, lexical, retrieval, filter, None, share, rare_share, self._mix.fusion, LISTED)
+        wanted = Query(vector, lexical, asked.retrieval, asked.filter, None, share, rare_share, self._mix.fusion, LISTED)
         verbatim = Verbatim(said, words.fields if words else ())
         if words and said.asks:
             self._look(verbatim, words.embed_query(said.words), wanted, deadline)
             wanted = replace(wanted, also=verbatim.holders())
+        most = max(asked.depth, PASSAGES) if said.excluded else asked.depth
 
         def search(lexical: SparseVector | None, probes: Sequence[SparseVector]) -> Found:
-            return find(self._index, replace(wanted, lexical=lexical, probes=probes, timeout_s=_left(deadline)), depth)
+            return find(self._index, replace(wanted, lexical=lexical, probes=probes, timeout_s=_left(deadline)), most)
 
         speller = Speller(words, said.rest) if words and self._mix.typos else None
         found = self._proved(lambda: speller.find(lexical, search) if speller and lexical else search(lexical, []), deadline)
-        precedences = verbatim.precedences(found.matches)
-        if verbatim.literal:
-            return self.retrieve(query, depth, retrieval=asked, share=given, filter=filter, deadline=deadline, excluding=False)
-        placed = sorted(zip(found.matches, precedences, strict=True), key=lambda one: -one[1])[:depth]
-        passages = [match for match, _ in placed]
-        candidates = [to_candidate(match, rank, precedence) for rank, (match, precedence) in enumerate(placed, 1)]
-        warnings += [*verbatim.notes(candidates), *(speller.notes(candidates) if speller else [])]
-        warnings += elsewhere.notes(query, candidates, words.fields if words else ())
-        warnings += wildcards(query) if words else []
-        if retrieval == "hybrid" and lexical and passages and not any(match.lexical for match in passages):
-            by_words = replace(wanted, lexical=lexical, retrieval="lexical", timeout_s=_left(deadline))
-            warnings += self._without_match(by_words)
-        if found.most is not None:
-            warnings.append(
-                f"the server gives {found.most} candidates at most (its strict mode), of the {depth} that were asked for"
-            )
-        if passages and passages[0].share is not None:
-            share = passages[0].share
-        ranking = foremost(self._mix.described(retrieval, share), precedences)
-        return Retrieved(candidates, found.damaged, ranking, retrieval, warnings, embedded - started, wordless)
+        return _FirstStage(found, verbatim.precedences(found.matches), verbatim, speller, wanted, embedded)
 
     def _look(self, verbatim: Verbatim, own: SparseVector | None, wanted: Query, deadline: Deadline | None) -> None:
         """Look at the passages that words of phrases and names find by themselves, and for phrases that none of them has."""
-        with suppress(IndexFailure):  # an answer is there without them
+        with suppress(IndexFailure, UnsupportedFilter):  # an answer is there without them
             if own:
                 by_words = replace(wanted, lexical=own, retrieval="lexical", timeout_s=_left(deadline))
                 verbatim.look_at(find(self._index, by_words, PASSAGES).matches)

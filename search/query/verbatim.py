@@ -16,6 +16,9 @@ from search.index.contract import Match, PlainFilter
 from search.index.points import searchable_text
 
 _PHRASE = re.compile(r'(?<!\w)(-?)(?:"([^"]+)"|[“„]([^“”„]+)[“”]|«([^«»]+)»)(?!\w)')
+_FRAME = re.compile(r"\bFile $")  # what stands before the name of a file in a traceback of Python …
+_FRAME_OR_VALUE = re.compile(r"(?:\bFile |[=:][ \t]?)$")  # … and before a value, where lines were pasted
+_BEFORE = 8  # characters, at least as many
 _NAME = re.compile(r"(?<!\S)\S*(?:\d|\w[./\\@:_#&+]+\w)\S*")
 # A year or a count, the 14th, the 1980s; U.S., e.g.; and/or: no names.
 _NO_NAME = re.compile(r"\d{1,4}|\d+(?:st|nd|rd|th|s)|(?:[^\W\d_]\.)+[^\W\d_]?|[^\W\d_]+/[^\W\d_]+", re.IGNORECASE)
@@ -28,6 +31,7 @@ _LABELS = (re.compile(r"^v(?=\d)", re.IGNORECASE), re.compile(r":\d+$"), re.comp
 _ENDING = re.compile(r"(ing|ies|es|s|e|y)$")
 _PHRASES, _NAMES = 4, 8  # at most: a query with more is a text that was pasted, and says by all its words what it is about
 _RARE = 10  # passages, of those that are looked at, that have a name: with fewer it is rare
+_SHOWN = 200  # characters of a phrase
 PASSAGES = 100  # that are looked at by the words of phrases and names alone
 
 
@@ -52,7 +56,9 @@ class Wording(NamedTuple):
 
 def wording(query: str, *, excluding: bool = True) -> Wording:
     """What a query says of the wording; without `excluding`, a dash before a word says nothing."""
-    quoted = [(match[1], next(filter(None, match.groups()[1:]))) for match in _PHRASE.finditer(query)]
+    pasted = _FRAME_OR_VALUE if "\n" in query else _FRAME
+    matches = [one for one in _PHRASE.finditer(query) if not pasted.search(query, max(0, one.start() - _BEFORE), one.start())]
+    quoted = [(match[1], next(filter(None, match.groups()[1:]))) for match in matches]
     phrases = [phrase for dash, phrase in quoted if " " in _plain(phrase) and not _UNSPACED.search(phrase) and not dash]
     bare = _PHRASE.sub(" ", query)
     rest = _PHRASE.sub(lambda match: " " if match[1] else match[0], query).strip()
@@ -122,8 +128,9 @@ class Verbatim:
 
     def notes(self, candidates: Sequence[Candidate]) -> list[str]:
         """Which phrases no passage has, and which words were taken for excluded."""
-        notes = [f'no passage that was found has "{phrase}" as it stands' for phrase in self.unheld()] if candidates else []
-        return notes + [f'passages with "{one}" stand last; write it without - to look for it' for one in self.said.excluded]
+        unheld, excluded = self.unheld() if candidates else [], self.said.excluded
+        notes = [f'no passage that was found has "{_begun(phrase)}" as it stands' for phrase in unheld]
+        return notes + [f'passages with "{_begun(one)}" stand last; write it without - to look for it' for one in excluded]
 
     def _standing(self) -> Callable[[str], int]:
         """Gives the precedence of a passage: a phrase counts for more than all names, and what is excluded against them all."""
@@ -173,6 +180,10 @@ def _forms(name: str) -> list[str]:
     """A name as it is, and without what people write beside it."""
     bare = name.strip(f"{_AROUND}.")
     return list(dict.fromkeys([name, *(form for label in _LABELS if _is_name(form := label.sub("", bare)))]))
+
+
+def _begun(words: str) -> str:
+    return words if len(words) <= _SHOWN else f"{words[:_SHOWN]}…"
 
 
 def _plain(text: str) -> str:

@@ -86,5 +86,11 @@ def test_what_was_not_looked_at_counts_as_not_read(tokenizer: TextTokenizer) -> 
     assert tokenizer.cut([text], sys.maxsize)[0] == Cut(text, 2, 2, known=2)
 
 
+def test_white_space_before_a_text_takes_no_room(tokenizer: TextTokenizer) -> None:
+    text = " " * 50_000 + "cat" + "\n" * 50_000
+    for cut in (*tokenizer.cut([text], 100), tokenizer.cut_query(text, 100)):
+        assert (cut.text.strip(), cut.seen, cut.total) == ("cat", 1, 1)
+
+
 def test_texts_of_a_usual_length_are_counted_whole(tokenizer: TextTokenizer) -> None:
     assert tokenizer.cut(["word " * 3_999], 10)[0].total == 3_999

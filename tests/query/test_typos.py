@@ -333,6 +333,7 @@ def test_only_words_that_count_by_themselves_are_checked() -> None:
 
 GOODS = [
     Document("drill", "A cordless drill, model GSR-12.", metadata={"EAN": 4000381333931, "stock": 12}),
+    Document("saw", "A saw, 4000381-333948.", metadata={"EAN": 4000381333948}),
     Document("boots", "Boots for wet hills.", metadata={"variants": [{"sku": "B0BOOT-S"}], "of": "2024-05", "new": True}),
 ]
 OF_EAN = (
@@ -351,6 +352,7 @@ OF_SKU = (
         ("Is there B0BOOT-L?", OF_SKU, False),
         ("wide receiver zzqx9912", "", True),
         ("drill GSR-12", "", False),
+        ("saw 4000381333948", "", False),  # which a passage has in groups
         ("boots", "", False),
         ("in the", "", False),
         ("400638133393", "", True),

@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 from conftest import OpenIndex
 from planted import Planted
+from standin import QdrantStandIn
 
 from search.documents import Document, Fusion, Retrieval, SearchResult
 from search.embedding.dense import FastEmbedEmbedder
 from search.embedding.sparse import Bm25, describe
 from search.index.contract import Query, VectorIndex
+from search.index.server.connection import connect
+from search.index.server.index import QdrantIndex
 from search.ingestion.chunking import Chunker
 from search.ingestion.run import Ingestion
 from search.query.options import SearchOptions
@@ -67,7 +70,8 @@ def test_every_engine_puts_first_what_has_a_phrase_and_last_what_is_excluded(
         assert result.ranking == result.retrieval_ranking
         moved = result.hits[0].score != max(hit.score or 0 for hit in result.hits)
         assert result.ranking.startswith("what has phrases or rare names of the query as they stand first, then by 0.") == moved
-    result = asked(service, "bread -gluten", limit=20, depth=20)
+    assert "baker" not in names(asked(service, "bread -gluten", limit=20, depth=20))  # others come in its place
+    result = asked(service, "bread -gluten", limit=30, depth=30)
     assert names(result)[-1] == "baker"
     assert result.ranking.endswith(", and what has excluded words last")
     assert 'passages with "gluten" stand last; write it without - to look for it' in result.warnings
@@ -103,6 +107,21 @@ def test_a_phrase_that_no_passage_has_changes_nothing_and_is_told(service: Searc
     assert 'no passage that was found has "gateway of the bread" as it stands' in result.warnings
     assert not result.ranking.startswith("what has")
     assert {hit.precedence for hit in result.hits} == {0}
+
+
+def test_a_long_phrase_is_told_by_its_beginning(service: SearchService) -> None:
+    phrase = "gateway of the bread " * 20
+    assert f'no passage that was found has "{phrase[:200]}…" as it stands' in asked(service, f'"{phrase}"').warnings
+
+
+def test_a_server_that_refuses_to_look_for_a_phrase_answers_all_the_same(
+    standin: QdrantStandIn, quick_embedder: FastEmbedEmbedder
+) -> None:
+    service = service_of(quick_embedder, QdrantIndex(connect(standin.url), "documents", standin.url))
+    standin.strict = {"unindexed_filtering_retrieve": False}
+    result = asked(service, '"gateway of the bread"')
+    assert len(result.hits) == 3
+    assert 'no passage that was found has "gateway of the bread" as it stands' in result.warnings
 
 
 def test_a_filter_applies_to_what_has_a_phrase_too(service: SearchService) -> None:
@@ -151,6 +170,9 @@ def test_it_counts_before_the_reranker_and_when_it_is_replayed(
         ("-gluten", [], []),
         ("list:\n-eggs\n-milk", [], []),
         ('print("hello world")', ["hello world"], []),
+        ('  File "/srv/app/run.py", line 3, in go', [], []),
+        ('[server]\nname = "my first server"\n"title": "of it"\nwhere is "such a file" read?', ["such a file"], []),
+        ('title: "a book of tea"', ["a book of tea"], []),
     ],
 )
 def test_what_is_a_phrase_and_what_is_excluded(query: str, phrases: list[str], excluded: list[str]) -> None:
