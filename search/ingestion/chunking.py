@@ -86,7 +86,7 @@ class Chunker:
         has_path = bool(kind and document.title)
         is_divided = len(document.text) > self._tokens // 2  # into several passages, perhaps
         way = "/3" if has_path or is_divided else anew
-        way = "/4" if is_divided and _ALSO_ENDS.search(document.text) else way
+        way = "/4" if is_divided and (document.media_type == "text/asciidoc" or _ALSO_ENDS.search(document.text)) else way
         return f"{self._tokens}/{self._overlap}{kind}{'/readable' if cleaned else ''}{way}"
 
     def chunk(self, document: Document) -> Iterator[Chunk]:

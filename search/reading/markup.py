@@ -33,6 +33,9 @@ _DRAWER = ":end:"  # of Org, whose properties have no name to end by
 _STYLE = re.compile(  # of AsciiDoc, what the next lines are
     r"\[(?!quote|verse)(?:NOTE|TIP|IMPORTANT|WARNING|CAUTION|[#.%][^\]]*|[a-z]+(?:[,#.%=][^\]]*)?)\]"
 )
+_UNDERLINE = re.compile(r"([=\-~^+])\1{2,}")  # of AsciiDoc, by levels
+_UNDERLINED = re.compile(r"(?![.\[|*:/])(?=.*\w)\S.*")  # what may be a title above it; no attributes, lists and rows
+_BESIDE = 1  # character more or less that a title may have
 _DIRECTIVE = re.compile(r"([\w.+:-]+) ?::")
 _NO_TEXT = {"contents", "currentmodule", "default-role", "highlight", "image", "index", "sectnum", "tabularcolumns", "toctree"}
 _VERBATIM = {"code", "code-block", "parsed-literal", "prompt", "sourcecode"}
@@ -48,12 +51,39 @@ class _Line(NamedTuple):
     indentation: int
 
 
+class _Part(NamedTuple):
+    """Lines that are not text like others."""
+
+    start: int
+    end: int
+    is_shown: bool  # code
+
+
 def unseen(text: str, media_type: str) -> list[Span]:
     """The lines that are not shown, in order; none of a text of another kind. Lines end with a line feed."""
+    return [(start, end) for start, end, is_shown in _parts(text, media_type) if not is_shown]
+
+
+def code(text: str, media_type: str) -> list[Span]:
+    """The lines of code, in order, but of reStructuredText, which indents them; none of a text of another kind."""
+    return [(start, end) for start, end, is_shown in _parts(text, media_type) if is_shown]
+
+
+def is_title(before: str, line: str, below: str) -> bool:
+    """Whether a line of AsciiDoc is a title with its underline below it, and an empty line or nothing before it."""
+    if before.strip() or not _UNDERLINE.fullmatch(below.rstrip()) or not _UNDERLINED.fullmatch(line):
+        return False
+    return abs(len(line.rstrip()) - len(below.rstrip())) <= _BESIDE
+
+
+def _parts(text: str, media_type: str) -> Iterator[_Part]:
     if media_type != "text/x-rst" and media_type not in _HIDDEN:
-        return []
+        return
     lines = [_line(match) for match in _LINE.finditer(text) if match[0]]
-    return list(_of_restructured_text(lines) if media_type == "text/x-rst" else _of_others(lines, media_type))
+    if media_type == "text/x-rst":
+        yield from (_Part(start, end, is_shown=False) for start, end in _of_restructured_text(lines))
+    else:
+        yield from _of_others(lines, media_type)
 
 
 def _line(match: re.Match[str]) -> _Line:
@@ -61,25 +91,32 @@ def _line(match: re.Match[str]) -> _Line:
     return _Line(match.start(), match.end(), match[0].strip(), len(wide) - len(wide.lstrip()))
 
 
-def _of_others(lines: Sequence[_Line], media_type: str) -> Iterator[Span]:
+def _of_others(lines: Sequence[_Line], media_type: str) -> Iterator[_Part]:
     hidden = re.compile(_HIDDEN[media_type], re.IGNORECASE)
     begins = [(re.compile(table[media_type][0], re.IGNORECASE), table) for table in (_CODE, _COMMENTS) if media_type in table]
     last = {line.words.lower(): number for number, line in enumerate(lines)}  # that reads so
+    is_asciidoc = media_type == "text/asciidoc"
+    before = ""
     number = 0
     while number < len(lines):
         line = lines[number]
+        below = lines[number + 1].words if number + 1 < len(lines) else ""
+        if is_asciidoc and not line.indentation and is_title(before, line.words, below):
+            before, number = "", number + 2
+            continue
+        before = line.words
         for begin, table in begins:
             if match := begin.fullmatch(line.words):
                 closing = table[media_type][1].format(match[1]).lower() if match[1] else _DRAWER
                 if last.get(closing, 0) > number:
-                    first, number = line, next(at for at in range(number + 1, len(lines)) if lines[at].words.lower() == closing)
-                    if table is _COMMENTS:
-                        yield first.start, lines[number].end
+                    number = next(at for at in range(number + 1, len(lines)) if lines[at].words.lower() == closing)
+                    yield _Part(line.start, lines[number].end, is_shown=table is _CODE)
                     break
         else:
-            is_style = media_type == "text/asciidoc" and "".join(one.words for one in lines[number + 1 : number + 2])
-            if (is_style and _STYLE.fullmatch(line.words)) or (line.words and hidden.fullmatch(line.words)):
-                yield line.start, line.end
+            is_style = is_asciidoc and below and _STYLE.fullmatch(line.words)
+            if is_style or (line.words and hidden.fullmatch(line.words)):
+                yield _Part(line.start, line.end, is_shown=False)
+                before = ""
         number += 1
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from search.kinds import AS_MARKDOWN, SOURCE
 from search.passages import has_words, without_marks
 from search.reading.frontmatter import end_of_front_matter, with_line_feeds
-from search.reading.markup import Span, unseen
+from search.reading.markup import Span, code, is_title, unseen
 from search.reading.navigation import is_navigation, is_perhaps_there
 
 PAGE_BREAK = "\f"
@@ -32,12 +32,13 @@ _OF_A_KIND = re.compile(r"[a-z]+|[A-Z]+|[0-9]+|[+/_=-]+")
 _MIXED = 0.42  # of all characters begin another kind: in base64 .45 to .65, in hex .47, in paths and identifiers up to .39
 _MIXED_CAPITALS = 0.3  # where most are capitals, as in base64 of plain text, of numbers and of nearly empty pictures
 _TELLING = 10_000  # characters
+_TITLE = re.compile(r"(={1,6})[ \t]+(.+)")  # of AsciiDoc, on one line …
+_UNDERLINES = "=-~^+"  # … or on two, by the level
 _UNDERLINE = re.compile(r"([=\-~^\"'`#*+:.<>_])\1{2,}[ \t]*")  # of reStructuredText, where it is as long as the line above
 _TEX_LEVELS = ("part", "chapter", "section", "subsection", "subsubsection", "paragraph")
 _MARKED = {  # headings of one line: their marks, of which each counts a level but in TeX, and their words
     "application/pdf": re.compile(r"(?:\A|(?<=\n\n)|(?<=\f))(#{1,6}) ([^\n\f]+)(?=\n\n|\n?(?:\f|\Z))"),  # bookmarks
     "text/x-org": re.compile(r"^(\*+)[ \t]+(?:(?:TODO|DONE)[ \t]+)?(.+)$", re.MULTILINE),
-    "text/asciidoc": re.compile(r"^(={1,6})[ \t]+(.+)$", re.MULTILINE),
     "text/x-typst": re.compile(r"^(={1,6})[ \t]+(.+)$", re.MULTILINE),
     "text/x-tex": re.compile(
         r"^[ \t]*\\(part|chapter|section|subsection|subsubsection|paragraph)\*?(?:\[[^\]\n]*\])?\{((?:[^{}\n]|\{[^{}\n]*\})+)\}",
@@ -94,7 +95,7 @@ def sections(text: str, media_type: str) -> list[Section]:
     else:
         spans = unseen(with_line_feeds(text), media_type)
         visible = _blanked(text, spans)
-        divided = _under(_headings(visible, media_type), visible)
+        divided = _under(_headings(text, media_type), visible)
         hidden = sorted([*hidden, *spans])
     if not hidden:
         return divided
@@ -116,7 +117,7 @@ def title_of(text: str, media_type: str = "text/markdown") -> str:
     beginning = plain[:_BEGINNING]
     if media_type in _STATED and (stated := _STATED[media_type].search(beginning)):
         return " ".join(stated[1].split())
-    headings = list(_headings(_blanked(beginning, unseen(beginning, media_type)), media_type))
+    headings = list(_headings(beginning, media_type))
     is_alone = media_type == "text/x-rst" or all(one.level > headings[0].level for one in headings[1:])
     return headings[0].words if headings and is_alone else ""
 
@@ -252,14 +253,28 @@ def _navigation(text: str, tokens: Sequence[Any], spans: Mapping[int, Span]) -> 
 
 
 def _headings(text: str, media_type: str) -> Iterator[_Heading]:
-    """The headings of a text of another markup, in order."""
+    """The headings of a text of another markup, in order: lines that are shown, and no code."""
     plain = with_line_feeds(text)
-    if media_type == "text/x-rst":
+    plain = _blanked(plain, sorted([*unseen(plain, media_type), *code(plain, media_type)]))
+    if media_type == "text/asciidoc":
+        yield from _of_asciidoc(plain)
+    elif media_type == "text/x-rst":
         yield from _of_restructured_text(plain)
     elif media_type in _MARKED:
         for match in _MARKED[media_type].finditer(plain):
             level = _TEX_LEVELS.index(match[1]) if match[1] in _TEX_LEVELS else len(match[1])
             yield _Heading(match.start(), match.end(), level, " ".join(match[2].split()))
+
+
+def _of_asciidoc(text: str) -> Iterator[_Heading]:
+    lines = [(match.start(), match[0].rstrip("\n")) for match in _LINE.finditer(text)]
+    before = ""
+    for (start, line), (below, after) in zip(lines, [*lines[1:], (len(text), "")], strict=True):
+        if marked := _TITLE.fullmatch(line):
+            yield _Heading(start, start + len(line), len(marked[1]), " ".join(marked[2].split()))
+        elif is_title(before, line, after):
+            yield _Heading(start, below + len(after), 1 + _UNDERLINES.index(after[0]), " ".join(line.split()))
+        before = "" if _TITLE.fullmatch(line) or is_title("", before, line) else line
 
 
 def _of_restructured_text(text: str) -> Iterator[_Heading]:

@@ -19,6 +19,7 @@ HIDDEN = [
     ("x-org", "# to us\n#+OPTIONS: toc:nil\nText.\n#+begin_comment\nto us\n#+END_COMMENT\n", "Text."),
     ("x-org", "* A\n:PROPERTIES:\n:ID: 1\n:END:\n#+title: Seen\n", "* A\n#+title: Seen"),
     ("asciidoc", "// to us\n:toc: left\n[[id]]\n[source,java]\n----\nx\n----\n////\nto us\n////\n", "----\nx\n----"),
+    ("asciidoc", "NAME\n----\n// to us\nboil\n\nUSES\n----\nIt.", "NAME\n----\nboil\n\nUSES\n----\nIt."),
     ("x-tex", "% to us\nA \\% of it % seen\n  \\label{sec:a}\n\\begin{comment}\nto us\n\\end{comment}", "A \\% of it % seen"),
     ("x-typst", "// to us\n= A\n<a-label>\nhttps://a.example // x\n", "= A\nhttps://a.example // x"),
 ]

@@ -226,6 +226,10 @@ def test_navigation_within_a_page_stays() -> None:
         ("text/x-org", "* Title\n\nIntro.\n\n** First\n\nOne.\n\n*** TODO Deep\n\nTwo.\n\n** Second\n\nThree.\n"),
         ("text/asciidoc", "= Title\n\nIntro.\n\n== First\n\nOne.\n\n=== Deep\n\nTwo.\n\n== Second\n\nThree.\n"),
         (
+            "text/asciidoc",
+            "Title\n=====\n\nIntro.\n\nFirst\n-----\n\nOne.\n\nDeep\n~~~~\nTwo.\n\nSecond\n------\n\nThree.\n",
+        ),
+        (
             "text/x-typst",
             "= Title\r\n\r\nIntro.\r\n\r\n== First\r\n\r\nOne.\r\n\r\n=== Deep\r\n\r\nTwo.\r\n\r\n== Second\r\n\r\nThree.\r\n",
         ),
@@ -243,8 +247,35 @@ def test_headings_of_other_markup(kind: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "headings"),
+    [
+        ("[[a]]\nNAME\n----\nboil\n\n////\nOLD\n---\n////\n\nUSE\n---\n----\nHOW\n---\n----\nIt.", [("NAME",), ("USE",)]),
+        ("A paragraph\nof lines\n--------\ncode\n--------\n\n.Title\n------\n== code\n------\n", [()]),
+        ("| a\n---\n\n* one\n-----\n\n[abc]\n-----\n\ntoo long for it\n---\n\nab\n--\nIt.\n--\n", [()]),
+        ("A boiler\n========\n:toc:\n\nBoil\n-----\nIt.\n\nBoil it\n-----\nThat.", [("A boiler", "Boil")]),
+    ],
+)
+def test_titles_of_two_lines_in_asciidoc(text: str, headings: list[tuple[str, ...]]) -> None:
+    assert [section.headings for section in sections(text, "text/asciidoc")] == headings
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("text/x-org", "* A\n#+begin_src c\n* B\n#+end_src\n"),
+        ("text/asciidoc", "= A\n\n----\n== B\n----\n"),
+        ("text/x-typst", "= A\n```\n== B\n```\n"),
+        ("text/x-tex", "\\section{A}\n\\begin{verbatim}\n\\section{B}\n\\end{verbatim}\n"),
+    ],
+)
+def test_code_has_no_headings(kind: str, text: str) -> None:
+    assert [section.headings for section in sections(text, kind)] == [("A",)]
+
+
+@pytest.mark.parametrize(
     ("kind", "text", "title"),
     [
+        ("text/asciidoc", "boil(1)\n=======\n\nNAME\n----\nboil - boils\n", "boil(1)"),
         ("text/markdown", "All about our boiler.\n\n## Warranty\n\nFive years.\n\n## Maintenance\n\nClean it.\n", ""),
         ("text/markdown", "## Warranty\n\nFive years.\n\n## Maintenance\n\nClean it.\n", ""),
         ("text/markdown", "## Boiler\n\nIt is old.\n\n### Warranty\n\nFive years.\n", "Boiler"),
