@@ -49,6 +49,10 @@ MARKUP = {  # texts whose marks of headings are known
     ".org": "text/x-org",
     ".tex": "text/x-tex",
     ".typ": "text/x-typst",
+    ".pod": "text/x-pod",
+    ".textile": "text/x-textile",
+    **dict.fromkeys((".texi", ".texinfo"), "text/x-texinfo"),
+    **dict.fromkeys((".mediawiki", ".wiki"), "text/x-wiki"),
     ".canvas": MARKDOWN,  # which it is read as
     **dict.fromkeys((".adoc", ".asciidoc"), "text/asciidoc"),
 }

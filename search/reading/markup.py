@@ -1,4 +1,4 @@
-"""Which lines of reStructuredText, Org, AsciiDoc, LaTeX and Typst does no reader see? Comments, anchors, what is set for a file.
+"""Which lines of other markup than Markdown does no reader see? Comments, anchors, what is set for a file.
 
 Code is shown as it is: no line of it is any of these. What nothing ends begins nothing, so that no text is lost by a slip.
 """
@@ -17,17 +17,23 @@ _HIDDEN = {  # lines by themselves
     "text/asciidoc": r"//(?!/).*|:!?(?!(?:author|description|keywords|title):)\w[\w-]*!?:(?:\s.*)?|\[\[[^\]]*\]\]",
     "text/x-tex": r"%.*|\\label\{[^{}]*\}",
     "text/x-typst": r"//.*|<[\w:.-]+>",
+    "text/x-pod": r"=(?:pod|cut|over|back|encoding|for|begin|end)(?:\s.*)?",
+    "text/x-texinfo": r"\\input\s.*|@(?:c|comment|node|[cfkptv]index|set\w*|clear|include|(?:short|summary)?contents"
+    r"|page|bye|noindent|syn(?:code)?index|need|anchor|group|end \w+|dircategory|finalout)(?:[\s{].*)?",
+    "text/x-wiki": r"<!--.*-->|__[A-Z]+__|\[\[Category:.*\]\]",
 }
 _CODE = {  # lines that begin it, with a part of the line that ends it
     "text/x-org": (r"#\+begin_(src|example|export)\b.*", "#+end_{}"),
     "text/asciidoc": (r"(-{4,}|\.{4,}|\+{4,}|`{3,})\w*", "{}"),
     "text/x-tex": (r"\\begin\{(verbatim\*?|Verbatim|lstlisting|minted|alltt)\}.*", r"\end{{{}}}"),
     "text/x-typst": (r"(`{3,})[^`]*", "{}"),
+    "text/x-texinfo": (r"@(example|smallexample|lisp|verbatim)\b.*", "@end {}"),
 }
 _COMMENTS = {  # likewise
     "text/x-org": (r"(?:#\+begin_(comment)\b.*|:(?:properties|logbook):)", "#+end_{}"),
     "text/asciidoc": (r"(/{4,})", "{}"),
     "text/x-tex": (r"\\begin\{(comment)\}.*", r"\end{{{}}}"),
+    "text/x-texinfo": (r"@(menu|detailmenu|ignore|direntry)\b.*", "@end {}"),
 }
 _DRAWER = ":end:"  # of Org, whose properties have no name to end by
 _STYLE = re.compile(  # of AsciiDoc, what the next lines are

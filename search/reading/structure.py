@@ -7,7 +7,7 @@ from functools import cache
 from itertools import accumulate, islice, takewhile
 from typing import Any, NamedTuple
 
-from search.kinds import AS_MARKDOWN, SOURCE
+from search.kinds import AS_MARKDOWN, PLAIN, SOURCE
 from search.passages import has_words, without_marks
 from search.reading.frontmatter import end_of_front_matter, with_line_feeds
 from search.reading.markup import Span, code, is_title, unseen
@@ -32,20 +32,43 @@ _OF_A_KIND = re.compile(r"[a-z]+|[A-Z]+|[0-9]+|[+/_=-]+")
 _MIXED = 0.42  # of all characters begin another kind: in base64 .45 to .65, in hex .47, in paths and identifiers up to .39
 _MIXED_CAPITALS = 0.3  # where most are capitals, as in base64 of plain text, of numbers and of nearly empty pictures
 _TELLING = 10_000  # characters
-_TITLE = re.compile(r"(={1,6})[ \t]+(.+)")  # of AsciiDoc, on one line …
-_UNDERLINES = "=-~^+"  # … or on two, by the level
+_UNDERLINES = "=-~^+"  # of AsciiDoc and of plain texts, by the level
+_UNDERLINED = re.compile(
+    rf"^(?:(?P<before>.*)\n)?(?P<words>\S.{{,119}})\n(?P<line>([{re.escape(_UNDERLINES)}])\4{{2,}})[ \t]*$", re.MULTILINE
+)
+_UNDERLINING = {PLAIN, "text/asciidoc"}
+_COLUMNS = re.compile(r"\S(?:  |\t)")
 _UNDERLINE = re.compile(r"([=\-~^\"'`#*+:.<>_])\1{2,}[ \t]*")  # of reStructuredText, where it is as long as the line above
-_TEX_LEVELS = ("part", "chapter", "section", "subsection", "subsubsection", "paragraph")
-_MARKED = {  # headings of one line: their marks, of which each counts a level but in TeX, and their words
+_LEVELS = {  # of TeX and Texinfo
+    command: level
+    for level, commands in enumerate(
+        (
+            "top part",
+            "chapter unnumbered appendix",
+            "section unnumberedsec appendixsec heading",
+            "subsection unnumberedsubsec appendixsubsec subheading",
+            "subsubsection",
+            "paragraph",
+        )
+    )
+    for command in commands.split()
+}
+_MARKED = {  # headings of one line: their marks, each of which counts a level where they are no number or command, and their words
     "application/pdf": re.compile(r"(?:\A|(?<=\n\n)|(?<=\f))(#{1,6}) ([^\n\f]+)(?=\n\n|\n?(?:\f|\Z))"),  # bookmarks
     "text/x-org": re.compile(r"^(\*+)[ \t]+(?:(?:TODO|DONE)[ \t]+)?(.+)$", re.MULTILINE),
+    "text/asciidoc": re.compile(r"^(={1,6})[ \t]+(.+)$", re.MULTILINE),
     "text/x-typst": re.compile(r"^(={1,6})[ \t]+(.+)$", re.MULTILINE),
+    "text/x-pod": re.compile(r"^=head([1-6])[ \t]+(.+)$", re.MULTILINE),
+    "text/x-textile": re.compile(r"^h([1-6])(?:\([^()\n]*\))?\.[ \t]+(.+)$", re.MULTILINE),
+    "text/x-texinfo": re.compile(rf"^@({'|'.join(_LEVELS)})[ \t]+(.+)$", re.MULTILINE),
+    "text/x-wiki": re.compile(r"^(={1,6})[ \t]*([^=\s](?:[^\n]*[^=\s])?)[ \t]*\1[ \t]*$", re.MULTILINE),
     "text/x-tex": re.compile(
         r"^[ \t]*\\(part|chapter|section|subsection|subsubsection|paragraph)\*?(?:\[[^\]\n]*\])?\{((?:[^{}\n]|\{[^{}\n]*\})+)\}",
         re.MULTILINE,
     ),
 }
 _STATED = {  # titles that a text names as such
+    "text/x-texinfo": re.compile(r"^@settitle[ \t]+(\S.*)$", re.MULTILINE),
     "text/x-org": re.compile(r"^#\+title:[ \t]*(\S.*)$", re.MULTILINE | re.IGNORECASE),
     "text/x-tex": re.compile(r"\\title(?:\[[^\]]*\])?\{((?:[^{}]|\{[^{}]*\})+)\}"),
     "text/x-typst": re.compile(r"#set\s+document\([^()]*\btitle:\s*\"([^\"\n]+)\""),
@@ -160,6 +183,11 @@ def is_divided_anew(text: str, media_type: str) -> bool:
     return media_type in AS_MARKDOWN and is_perhaps_there(text)
 
 
+def has_underlined(text: str, media_type: str) -> bool:
+    """Whether a text has headings that versions of before did not see: those with a line below, but in Markdown and the like."""
+    return media_type in _UNDERLINING and any(True for _ in _underlined(with_line_feeds(text)))
+
+
 def _of_no_language(text: str) -> list[Span]:
     """Pictures, keys and the like; DNA, paths and words may be as long, and change the kind of their characters less often."""
     return [match.span() for match in _PERHAPS_NO_LANGUAGE.finditer(text) if _is_mixed("".join(match[0][:_TELLING].split()))]
@@ -256,25 +284,24 @@ def _headings(text: str, media_type: str) -> Iterator[_Heading]:
     """The headings of a text of another markup, in order: lines that are shown, and no code."""
     plain = with_line_feeds(text)
     plain = _blanked(plain, sorted([*unseen(plain, media_type), *code(plain, media_type)]))
-    if media_type == "text/asciidoc":
-        yield from _of_asciidoc(plain)
-    elif media_type == "text/x-rst":
-        yield from _of_restructured_text(plain)
-    elif media_type in _MARKED:
-        for match in _MARKED[media_type].finditer(plain):
-            level = _TEX_LEVELS.index(match[1]) if match[1] in _TEX_LEVELS else len(match[1])
-            yield _Heading(match.start(), match.end(), level, " ".join(match[2].split()))
+    if media_type == "text/x-rst":
+        return _of_restructured_text(plain)
+    found = [] if media_type not in _MARKED else [_marked(match) for match in _MARKED[media_type].finditer(plain)]
+    return iter(sorted([*found, *_underlined(plain)] if media_type in _UNDERLINING else found))
 
 
-def _of_asciidoc(text: str) -> Iterator[_Heading]:
-    lines = [(match.start(), match[0].rstrip("\n")) for match in _LINE.finditer(text)]
-    before = ""
-    for (start, line), (below, after) in zip(lines, [*lines[1:], (len(text), "")], strict=True):
-        if marked := _TITLE.fullmatch(line):
-            yield _Heading(start, start + len(line), len(marked[1]), " ".join(marked[2].split()))
-        elif is_title(before, line, after):
-            yield _Heading(start, below + len(after), 1 + _UNDERLINES.index(after[0]), " ".join(line.split()))
-        before = "" if _TITLE.fullmatch(line) or is_title("", before, line) else line
+def _marked(match: re.Match[str]) -> _Heading:
+    mark = match[1]
+    level = int(mark) if mark.isdecimal() else _LEVELS.get(mark, len(mark))
+    return _Heading(match.start(), match.end(), level, " ".join(match[2].split()))
+
+
+def _underlined(text: str) -> Iterator[_Heading]:
+    """Lines behind an empty one with a line of one sign below that is as long, which says their level; of a table none."""
+    for match in _UNDERLINED.finditer(text):
+        words, line = match["words"], match["line"]
+        if is_title(match["before"] or "", words, line) and not _COLUMNS.search(words):
+            yield _Heading(match.start("words"), match.end("line"), 1 + _UNDERLINES.index(line[0]), " ".join(words.split()))
 
 
 def _of_restructured_text(text: str) -> Iterator[_Heading]:

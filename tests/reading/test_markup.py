@@ -5,7 +5,7 @@ import pytest
 from search.reading.markup import unseen
 from search.reading.structure import hides, sections, title_of
 
-KINDS = ("text/x-rst", "text/x-org", "text/asciidoc", "text/x-tex", "text/x-typst")
+KINDS = ("text/x-rst", "text/x-org", "text/asciidoc", "text/x-tex", "text/x-texinfo", "text/x-typst", "text/x-pod", "text/x-wiki")
 HIDDEN = [
     ("x-rst", ":orphan:\n:tocdepth: 2\n\nText.\n:orphan:\n", "Text.\n:orphan:"),
     ("x-rst", "One.\n\n.. note to us\n   goes on\n\n   and on\n\nTwo.", "One.\nTwo."),
@@ -21,6 +21,9 @@ HIDDEN = [
     ("asciidoc", "// to us\n:toc: left\n[[id]]\n[source,java]\n----\nx\n----\n////\nto us\n////\n", "----\nx\n----"),
     ("asciidoc", "NAME\n----\n// to us\nboil\n\nUSES\n----\nIt.", "NAME\n----\nboil\n\nUSES\n----\nIt."),
     ("x-tex", "% to us\nA \\% of it % seen\n  \\label{sec:a}\n\\begin{comment}\nto us\n\\end{comment}", "A \\% of it % seen"),
+    ("x-pod", "=pod\n\n=over 4\n\n=item A\n\nText.\n\n=back\n\n=cut\n", "=item A Text."),
+    ("x-texinfo", "\\input texinfo\n@c us\n@node A, B\n@menu\n* B::\n@end menu\n@cindex a\nText.\n@bye\n", "Text."),
+    ("x-wiki", "__NOTOC__\n<!-- to us -->\nText.\n[[Category:A]]\n", "Text."),
     ("x-typst", "// to us\n= A\n<a-label>\nhttps://a.example // x\n", "= A\nhttps://a.example // x"),
 ]
 SEEN = [
@@ -33,6 +36,8 @@ SEEN = [
     ("asciidoc", "----\n[dependencies]\n:root: x\n// first\n----\n....\n//////\n....\nText.\n....\n//////\n....\n"),
     ("x-tex", "\\begin{lstlisting}[language=C]\n% first\n\\end{lstlisting}\n\\begin{comment}\nNothing ends it."),
     ("x-typst", "```c\n// first\n```\n"),
+    ("x-texinfo", "@example\n@c first\n@menu\n@end example\n@menu\nNothing ends it.\n@itemize\n@item A"),
+    ("x-pod", "=head1 A\n\n=item B\n\n=podium\n"),
     ("plain", ".. to us\n// text\n% text\n"),
 ]
 
@@ -77,6 +82,9 @@ def test_no_text_takes_long() -> None:
             "////\n",
             "----\n",
             "#+begin_src\n",
+            "@menu\n",
+            "=over\n",
+            "<!--",
             " ",
             "\n",
             " \n",

@@ -234,6 +234,17 @@ def test_navigation_within_a_page_stays() -> None:
             "= Title\r\n\r\nIntro.\r\n\r\n== First\r\n\r\nOne.\r\n\r\n=== Deep\r\n\r\nTwo.\r\n\r\n== Second\r\n\r\nThree.\r\n",
         ),
         (
+            "text/plain",
+            "Title\r\n=====\r\n\r\nIntro.\r\n\r\nFirst\r\n-----\r\n\r\nOne.\r\n\r\nDeep\r\n~~~~\r\nTwo.\r\n\r\nSecond\r\n------\r\nThree.\r\n",
+        ),
+        ("text/x-pod", "=head1 Title\n\nIntro.\n\n=head2 First\n\nOne.\n\n=head3 Deep\n\nTwo.\n\n=head2 Second\n\nThree.\n"),
+        ("text/x-textile", "h1. Title\n\nIntro.\n\nh2(a). First\n\nOne.\n\nh3. Deep\n\nTwo.\n\nh2. Second\n\nThree.\n"),
+        ("text/x-wiki", "= Title =\n\nIntro.\n\n==First==\n\nOne.\n\n=== Deep ===\n\nTwo.\n\n== Second ==\n\nThree.\n"),
+        (
+            "text/x-texinfo",
+            "@top Title\n\nIntro.\n\n@chapter First\n\nOne.\n\n@section Deep\n\nTwo.\n\n@unnumbered Second\n\nThree.\n",
+        ),
+        (
             "text/x-tex",
             "\\chapter{Title}\n\nIntro.\n\n\\section{First}\n\nOne.\n\n\\subsection*{Deep}\n\nTwo.\n\n\\section{Second}\n\nThree.\n",
         ),
@@ -257,6 +268,23 @@ def test_headings_of_other_markup(kind: str, text: str) -> None:
 )
 def test_titles_of_two_lines_in_asciidoc(text: str, headings: list[tuple[str, ...]]) -> None:
     assert [section.headings for section in sections(text, "text/asciidoc")] == headings
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Name  Age\n---------\nBob    50\n",
+        "Name\tAge\n--------\nBob\t50\n",
+        "| Name |\n--------\n| Bob  |\n",
+        "one\ntwo\n---\n",
+        "one\n-----\n\ntwo\n\n---\n\n-----\n-----\n",
+        f"{'long ' * 30}\n{'-' * 150}\n",
+        "# a setting\nvalue\n",
+    ],
+)
+def test_tables_and_rules_of_plain_texts_are_no_headings(text: str) -> None:
+    assert [section.headings for section in sections(text, "text/plain")] == [()]
+    assert title_of(text, "text/plain") == ""
 
 
 @pytest.mark.parametrize(
@@ -288,6 +316,7 @@ def test_code_has_no_headings(kind: str, text: str) -> None:
         ("text/x-org", "* Warranty\n\nFive years.\n\n* Maintenance\n\nClean it.\n", ""),
         ("text/x-tex", "\\title[Short]{The\n boiler}\n\\section{Warranty}\n", "The boiler"),
         ("text/x-tex", "\\section{Warranty}\n\n\\section{Maintenance}\n", ""),
+        ("text/x-texinfo", "\\input texinfo\n@settitle The boiler\n@node Top\n@top Boilers\n", "The boiler"),
         ("text/x-typst", '#set document(author: "Me", title: "The boiler")\n= Warranty\n', "The boiler"),
         ("text/x-rst", "Boiler\n======\n\nOld.\n\nWarranty\n========\n\nFive years.\n", "Boiler"),
     ],
