@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 
 _HYPHENED = re.compile(r"(?<!-)\b[^\W\d_]+[-\u2010][^\W\d_]+(?:[-\u2010][^\W\d_]+){0,2}\b(?!-)")  # wi-fi
-_GROUPED = re.compile(r"(?<![\w.,/-])\d+(?:\)?[- /]{1,2}\(?\d+)+(?![\w-]|[.,:]\d)")  # 978-4-98-101766-5, (030) 123 4567
+_GROUPS = re.compile(r"(?<!\d)\d++(?:\)?[- /]{1,2}\(?\d++)++")  # 978-4-98-101766-5, (030) 123 4567
+_BEGINS, _ENDS = re.compile(r"(?<![\w.,/-])"), re.compile(r"(?![\w-]|[.,:]\d)")  # such a number, where one of its groups does
+_GROUP = re.compile(r"\d+")
 _SHORTEST, _LONGEST, _MOST = 7, 16, 8  # digits of such a number, and its groups
 _DOTTED = re.compile(r"(?<![\w.-])[vV]?(\d+(?:\.\d+){2,7})(?![\w-]|\.\d)")  # 10.1.143.92, v1.2.3
 _MARKED = re.compile(
@@ -38,8 +40,7 @@ def _hyphened(text: str) -> Iterator[str]:
 
 
 def _numbers(text: str) -> Iterator[str]:
-    for match in _GROUPED.finditer(text):
-        groups = re.findall(r"\d+", match[0])
+    for groups in _grouped(text):
         if _SHORTEST <= sum(map(len, groups)) <= _LONGEST and len(groups) <= _MOST:
             yield "".join(groups)
     for match in _DOTTED.finditer(text):
@@ -49,6 +50,16 @@ def _numbers(text: str) -> Iterator[str]:
     for match in _COMMIT.finditer(text):
         if not match[0].isdecimal() and not match[0].isalpha():
             yield "h" + match[0][:_SHORT].lower()
+
+
+def _grouped(text: str) -> Iterator[list[str]]:
+    """The groups of each number: of those that stand together from the first that may begin one to the last that may end one."""
+    for match in _GROUPS.finditer(text):
+        groups = list(_GROUP.finditer(text, *match.span()))
+        first = next((at for at, group in enumerate(groups) if _BEGINS.match(text, group.start())), len(groups))
+        last = next((at for at in reversed(range(len(groups))) if _ENDS.match(text, groups[at].end())), 0)
+        if first < last:
+            yield [group[0] for group in groups[first : last + 1]]
 
 
 def _measures(text: str) -> Iterator[str]:

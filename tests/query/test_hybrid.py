@@ -26,6 +26,7 @@ from search import Settings, open_search
 from search.client import Client
 from search.documents import Document, Fusion, Retrieval, SparseVector
 from search.embedding.dense import FastEmbedEmbedder
+from search.embedding.joins import joined
 from search.embedding.sparse import Bm25, describe, words_like
 from search.errors import IndexMismatch, InvalidQuery, InvalidSettings
 from search.evaluation.datasets import load_dataset
@@ -318,6 +319,7 @@ JOINED = [
     ("978-4-98-101766-5", "9784981017665"),
     ("(030) 123 4567", "0301234567"),
     ("on 2024-05-12 10:22", "20240512"),
+    ("page 1-030 123 4567-x", "1030123"),
     ("on 10.1.143.92:8080", "10.1.143.92"),
     ("release 3.11.2", "v3.11.2"),
     ("a total of 1,234.50 euros", "1234.50"),
@@ -385,6 +387,12 @@ def test_endless_marks_take_no_time() -> None:
         Bm25(LexicalSettings()).embed_query(text)
         assert time.process_time() - began < 5
     assert readable("─" * 50 + "e\u0301" + "\u0316" * 50) == "─" * 50 + "é" + "\u0316" * 29
+
+
+@pytest.mark.timeout(20)
+def test_endless_groups_of_digits_take_no_time() -> None:
+    for group in ("1- ", "1 ", "1-", "(1) ", "1/", "12"):
+        assert joined(group * 25_000 + "2a", lambda _: False) == []
 
 
 def test_odd_texts_have_words_or_none() -> None:
