@@ -17,7 +17,7 @@ from search.ingestion.relay import in_groups
 from search.kinds import AS_MARKDOWN, SOURCE
 from search.passages import has_words, readable
 from search.reading.frontmatter import with_line_feeds
-from search.reading.structure import Block, Pages, Section, has_underlined, hides, is_divided_anew, sections
+from search.reading.structure import Block, Pages, Section, hides, is_divided_anew, is_headed_anew, sections
 
 # Ends of sentences: Armenian, Arabic, Urdu, of India, Ethiopic; Burmese and Khmer, which write no space behind them.
 _STOPS, _BARE_STOPS = "\u0589\u061f\u06d4\u0964\u0965\u1362\u1367", "\u104b\u17d4"
@@ -87,7 +87,7 @@ class Chunker:
         is_divided = len(document.text) > self._tokens // 2  # into several passages, perhaps
         way = "/3" if has_path or is_divided else anew
         ends_otherwise = is_divided and _ALSO_ENDS.search(document.text)
-        way = "/4" if ends_otherwise or has_underlined(document.text, document.media_type) else way
+        way = "/4" if ends_otherwise or is_headed_anew(document.text, document.media_type) else way
         return f"{self._tokens}/{self._overlap}{kind}{'/readable' if cleaned else ''}{way}"
 
     def chunk(self, document: Document) -> Iterator[Chunk]:

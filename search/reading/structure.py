@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from search.kinds import AS_MARKDOWN, PLAIN, SOURCE
 from search.passages import has_words, without_marks
+from search.reading.entries import long_entries
 from search.reading.frontmatter import end_of_front_matter, with_line_feeds
 from search.reading.markup import Span, code, is_title, unseen
 from search.reading.navigation import is_navigation, is_perhaps_there
@@ -76,6 +77,7 @@ _STATED = {  # titles that a text names as such
 _LONG = 600  # characters of a definition that has a heading of its own
 _SHORT = 120  # characters that are no passage of their own beside a definition
 _LONGEST_HEAD = 40  # lines
+_LOWEST = 100  # level: all headings stand above entries
 _DEEPEST = 3  # definitions in each other
 _CONTROL = re.compile(  # what is indented below these is part of a definition, and none itself
     r"[\W_]*(?:if|elif|elsif|else|unless|for|foreach|while|until|loop|do|begin|try|except|rescue|catch|finally|ensure|with|switch|case"
@@ -102,7 +104,7 @@ class _Heading(NamedTuple):
     start: int
     end: int  # of its words and marks
     level: int
-    words: str
+    words: str  # none: only what stood above it ends
 
 
 def sections(text: str, media_type: str) -> list[Section]:
@@ -140,7 +142,7 @@ def title_of(text: str, media_type: str = "text/markdown") -> str:
     beginning = plain[:_BEGINNING]
     if media_type in _STATED and (stated := _STATED[media_type].search(beginning)):
         return " ".join(stated[1].split())
-    headings = list(_headings(beginning, media_type))
+    headings = [one for one in _headings(beginning, media_type) if one.level < _LOWEST]
     is_alone = media_type == "text/x-rst" or all(one.level > headings[0].level for one in headings[1:])
     return headings[0].words if headings and is_alone else ""
 
@@ -183,9 +185,11 @@ def is_divided_anew(text: str, media_type: str) -> bool:
     return media_type in AS_MARKDOWN and is_perhaps_there(text)
 
 
-def has_underlined(text: str, media_type: str) -> bool:
-    """Whether a text has headings that versions of before did not see: those with a line below, but in Markdown and the like."""
-    return media_type in _UNDERLINING and any(True for _ in _underlined(with_line_feeds(text)))
+def is_headed_anew(text: str, media_type: str) -> bool:
+    """Whether a text has headings that versions of before did not see."""
+    plain = with_line_feeds(text)
+    found = _underlined(plain) if media_type in _UNDERLINING else long_entries(plain) if media_type == "text/x-rst" else ()
+    return any(True for _ in found)
 
 
 def _of_no_language(text: str) -> list[Span]:
@@ -285,9 +289,17 @@ def _headings(text: str, media_type: str) -> Iterator[_Heading]:
     plain = with_line_feeds(text)
     plain = _blanked(plain, sorted([*unseen(plain, media_type), *code(plain, media_type)]))
     if media_type == "text/x-rst":
-        return _of_restructured_text(plain)
+        return iter(sorted([*_of_restructured_text(plain), *_of_entries(plain)]))
     found = [] if media_type not in _MARKED else [_marked(match) for match in _MARKED[media_type].finditer(plain)]
     return iter(sorted([*found, *_underlined(plain)] if media_type in _UNDERLINING else found))
+
+
+def _of_entries(text: str) -> Iterator[_Heading]:
+    """A heading where each long entry of a reference begins, and none where it ends."""
+    for start, end, depth, name in long_entries(text):
+        first = text.find("\n", start)
+        yield _Heading(start, first, _LOWEST + depth, name)
+        yield _Heading(end, end, _LOWEST + depth, "")
 
 
 def _marked(match: re.Match[str]) -> _Heading:
@@ -332,7 +344,8 @@ def _under(headings: Iterable[_Heading], text: str) -> list[Section]:
         if not bare:
             result.append(_section(path, [Block(at, heading.start, is_code=False)], text))
             at = heading.start
-        path = [*(outer for outer in path if outer[0] < heading.level), (heading.level, heading.words)]
+        path = [outer for outer in path if outer[0] < heading.level]
+        path += [(heading.level, heading.words)] if heading.words else []
         last = heading
     result.append(_section(path, [Block(at, len(text), is_code=False)], text))
     return [section for section in result if section.blocks]

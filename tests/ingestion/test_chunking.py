@@ -428,7 +428,8 @@ def test_only_documents_with_something_to_clean_are_new_ones(tokenizer: TextToke
     several, titled = Document("d", "A text. " * 20), Document("d", "# A", "A", media_type="text/markdown")
     underlined = Document("d", "Aaa\r\n---\r\nA text."), Document("d", "Aaa\n---\nA text.", media_type="text/asciidoc")
     assert [chunker.state(one)[-2:] for one in (several, titled)] == ["/3", "/3"]  # what was divided or called otherwise
-    assert [chunker.state(one)[-2:] for one in underlined] == ["/4", "/4"]  # what had no headings
+    described = Document("d", ".. class:: A\r\n\r\n   " + "A text. " * 90, media_type="text/x-rst")
+    assert [chunker.state(one)[-2:] for one in (*underlined, described)] == ["/4"] * 3  # what had no headings
 
 
 class Watched:

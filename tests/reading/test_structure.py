@@ -287,6 +287,72 @@ def test_tables_and_rules_of_plain_texts_are_no_headings(text: str) -> None:
     assert title_of(text, "text/plain") == ""
 
 
+AT_LENGTH = "It boils. " * 70
+
+
+def test_a_long_entry_of_a_reference_heads_its_text_until_it_ends() -> None:
+    text = f"""\
+Boilers
+=======
+
+.. currentmodule:: boil
+
+.. class:: async Boiler(water, *,
+                        heat=1)
+
+   A boiler.
+
+   .. py:method:: boil(how)
+
+      {AT_LENGTH}
+
+      .. note:: {AT_LENGTH}
+
+   .. attribute:: heat
+
+      Its heat.
+
+.. function:: cool()
+
+   Short.
+
+.. option:: --heat DEGREES
+
+   {AT_LENGTH}
+
+.. note:: {AT_LENGTH}
+
+Others
+------
+
+.. data:: NONE
+
+   {AT_LENGTH}
+"""
+    divided = sections(text, "text/x-rst")
+    assert [section.headings for section in divided] == [
+        ("Boilers", "Boiler()"),
+        ("Boilers", "Boiler()", "boil()"),
+        ("Boilers", "Boiler()"),
+        ("Boilers",),
+        ("Boilers", "--heat DEGREES"),
+        ("Boilers",),
+        ("Boilers", "Others", "NONE"),
+    ]
+    shown = [block for section in divided for block in section.blocks]
+    assert "".join(text[block.start : block.end] for block in shown).split() == text.replace(".. currentmodule:: boil", "").split()
+    assert title_of(text[text.index(".. class") : text.index("Others")], "text/x-rst") == ""
+    assert {section.headings for section in sections(text.replace("class::", "code::"), "text/x-rst")} >= {("Boilers", "boil()")}
+
+
+@pytest.mark.timeout(20)
+def test_entries_within_entries_take_no_time() -> None:
+    deep = "".join(f"{' ' * depth}.. class:: A{depth}\n" for depth in range(2_000))
+    (section,) = sections(deep + " " * 2_000 + AT_LENGTH, "text/x-rst")
+    assert section.headings == ("A0", "A1", "A2")
+    sections(".. class:: A\n\n   B\n\n" * 20_000, "text/x-rst")
+
+
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
