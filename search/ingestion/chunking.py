@@ -17,7 +17,8 @@ from search.ingestion.relay import in_groups
 from search.kinds import AS_MARKDOWN, SOURCE
 from search.passages import has_words, readable
 from search.reading.frontmatter import with_line_feeds
-from search.reading.structure import Block, Pages, Section, hides, is_divided_anew, is_headed_anew, sections
+from search.reading.headings import is_headed_anew
+from search.reading.structure import Block, Pages, Section, hides, is_divided_anew, sections
 
 # Ends of sentences: Armenian, Arabic, Urdu, of India, Ethiopic; Burmese and Khmer, which write no space behind them.
 _STOPS, _BARE_STOPS = "\u0589\u061f\u06d4\u0964\u0965\u1362\u1367", "\u104b\u17d4"

@@ -9,15 +9,14 @@ from typing import Any, NamedTuple
 
 from search.kinds import AS_MARKDOWN, PLAIN, SOURCE
 from search.passages import has_words, without_marks
-from search.reading.entries import long_entries
 from search.reading.frontmatter import end_of_front_matter, with_line_feeds
-from search.reading.markup import Span, code, is_title, unseen
+from search.reading.headings import LOWEST, Heading, blanked, headings
+from search.reading.markup import Span, unseen
 from search.reading.navigation import is_navigation, is_perhaps_there
 
 PAGE_BREAK = "\f"
 
 _LINE = re.compile(r"[^\n]*(?:\n|$)")
-_NO_BREAK = re.compile(r"[^\r\n]")
 _HIGHEST = re.compile(r"^\s*(?:#(?!#)|=)")
 _HIGHEST_OF_OFFICES = re.compile(r"^\s*##?(?!#)")  # where the first level is for what a style calls a title
 _PERHAPS_HEADING = re.compile(r"^ {0,3}(?:#{1,6}(?:[ \t].*)?|=+[ \t]*|-+[ \t]*)$", re.MULTILINE)
@@ -33,41 +32,6 @@ _OF_A_KIND = re.compile(r"[a-z]+|[A-Z]+|[0-9]+|[+/_=-]+")
 _MIXED = 0.42  # of all characters begin another kind: in base64 .45 to .65, in hex .47, in paths and identifiers up to .39
 _MIXED_CAPITALS = 0.3  # where most are capitals, as in base64 of plain text, of numbers and of nearly empty pictures
 _TELLING = 10_000  # characters
-_UNDERLINES = "=-~^+"  # of AsciiDoc and of plain texts, by the level
-_UNDERLINED = re.compile(
-    rf"^(?:(?P<before>.*)\n)?(?P<words>\S.{{,119}})\n(?P<line>([{re.escape(_UNDERLINES)}])\4{{2,}})[ \t]*$", re.MULTILINE
-)
-_UNDERLINING = {PLAIN, "text/asciidoc"}
-_COLUMNS = re.compile(r"\S(?:  |\t)")
-_UNDERLINE = re.compile(r"([=\-~^\"'`#*+:.<>_])\1{2,}[ \t]*")  # of reStructuredText, where it is as long as the line above
-_LEVELS = {  # of TeX and Texinfo
-    command: level
-    for level, commands in enumerate(
-        (
-            "top part",
-            "chapter unnumbered appendix",
-            "section unnumberedsec appendixsec heading",
-            "subsection unnumberedsubsec appendixsubsec subheading",
-            "subsubsection",
-            "paragraph",
-        )
-    )
-    for command in commands.split()
-}
-_MARKED = {  # headings of one line: their marks, each of which counts a level where they are no number or command, and their words
-    "application/pdf": re.compile(r"(?:\A|(?<=\n\n)|(?<=\f))(#{1,6}) ([^\n\f]+)(?=\n\n|\n?(?:\f|\Z))"),  # bookmarks
-    "text/x-org": re.compile(r"^(\*+)[ \t]+(?:(?:TODO|DONE)[ \t]+)?(.+)$", re.MULTILINE),
-    "text/asciidoc": re.compile(r"^(={1,6})[ \t]+(.+)$", re.MULTILINE),
-    "text/x-typst": re.compile(r"^(={1,6})[ \t]+(.+)$", re.MULTILINE),
-    "text/x-pod": re.compile(r"^=head([1-6])[ \t]+(.+)$", re.MULTILINE),
-    "text/x-textile": re.compile(r"^h([1-6])(?:\([^()\n]*\))?\.[ \t]+(.+)$", re.MULTILINE),
-    "text/x-texinfo": re.compile(rf"^@({'|'.join(_LEVELS)})[ \t]+(.+)$", re.MULTILINE),
-    "text/x-wiki": re.compile(r"^(={1,6})[ \t]*([^=\s](?:[^\n]*[^=\s])?)[ \t]*\1[ \t]*$", re.MULTILINE),
-    "text/x-tex": re.compile(
-        r"^[ \t]*\\(part|chapter|section|subsection|subsubsection|paragraph)\*?(?:\[[^\]\n]*\])?\{((?:[^{}\n]|\{[^{}\n]*\})+)\}",
-        re.MULTILINE,
-    ),
-}
 _STATED = {  # titles that a text names as such
     "text/x-texinfo": re.compile(r"^@settitle[ \t]+(\S.*)$", re.MULTILINE),
     "text/x-org": re.compile(r"^#\+title:[ \t]*(\S.*)$", re.MULTILINE | re.IGNORECASE),
@@ -77,7 +41,6 @@ _STATED = {  # titles that a text names as such
 _LONG = 600  # characters of a definition that has a heading of its own
 _SHORT = 120  # characters that are no passage of their own beside a definition
 _LONGEST_HEAD = 40  # lines
-_LOWEST = 100  # level: all headings stand above entries
 _DEEPEST = 3  # definitions in each other
 _CONTROL = re.compile(  # what is indented below these is part of a definition, and none itself
     r"[\W_]*(?:if|elif|elsif|else|unless|for|foreach|while|until|loop|do|begin|try|except|rescue|catch|finally|ensure|with|switch|case"
@@ -100,13 +63,6 @@ class Section(NamedTuple):
     blocks: tuple[Block, ...]
 
 
-class _Heading(NamedTuple):
-    start: int
-    end: int  # of its words and marks
-    level: int
-    words: str  # none: only what stood above it ends
-
-
 def sections(text: str, media_type: str) -> list[Section]:
     """Divide a text; without headings it is a single section. A heading without a text of its own joins the next one.
 
@@ -119,8 +75,8 @@ def sections(text: str, media_type: str) -> list[Section]:
         divided = _of_source(text)
     else:
         spans = unseen(with_line_feeds(text), media_type)
-        visible = _blanked(text, spans)
-        divided = _under(_headings(text, media_type), visible)
+        visible = blanked(text, spans)
+        divided = _under(headings(text, media_type), visible)
         hidden = sorted([*hidden, *spans])
     if not hidden:
         return divided
@@ -133,7 +89,7 @@ def title_of(text: str, media_type: str = "text/markdown") -> str:
 
     That is its first heading, where nothing stands before it and no other of its level or of a higher one follows: else it is the
     heading of a part. In Markdown one of those is enough for a heading of the first level, since many a README has several; in
-    reStructuredText, whose levels count as they come, a first heading is the title.
+    reStructuredText, whose levels count as they come, a first heading is the title. Of other markup the beginning is looked at.
     """
     plain = with_line_feeds(text)
     if media_type in AS_MARKDOWN:
@@ -142,9 +98,11 @@ def title_of(text: str, media_type: str = "text/markdown") -> str:
     beginning = plain[:_BEGINNING]
     if media_type in _STATED and (stated := _STATED[media_type].search(beginning)):
         return " ".join(stated[1].split())
-    headings = [one for one in _headings(beginning, media_type) if one.level < _LOWEST]
-    is_alone = media_type == "text/x-rst" or all(one.level > headings[0].level for one in headings[1:])
-    return headings[0].words if headings and is_alone else ""
+    found = [one for one in headings(plain if media_type == PLAIN else beginning, media_type) if one.level < LOWEST]
+    if media_type == PLAIN and found and plain[: found[0].start].strip():
+        return ""
+    is_alone = media_type == "text/x-rst" or all(one.level > found[0].level for one in found[1:])
+    return found[0].words if found and is_alone else ""
 
 
 def _title_of_markdown(text: str, highest: re.Pattern[str]) -> str:
@@ -185,13 +143,6 @@ def is_divided_anew(text: str, media_type: str) -> bool:
     return media_type in AS_MARKDOWN and is_perhaps_there(text)
 
 
-def is_headed_anew(text: str, media_type: str) -> bool:
-    """Whether a text has headings that versions of before did not see."""
-    plain = with_line_feeds(text)
-    found = _underlined(plain) if media_type in _UNDERLINING else long_entries(plain) if media_type == "text/x-rst" else ()
-    return any(True for _ in found)
-
-
 def _of_no_language(text: str) -> list[Span]:
     """Pictures, keys and the like; DNA, paths and words may be as long, and change the kind of their characters less often."""
     return [match.span() for match in _PERHAPS_NO_LANGUAGE.finditer(text) if _is_mixed("".join(match[0][:_TELLING].split()))]
@@ -203,16 +154,6 @@ def _is_mixed(letters: str) -> bool:
     capitals, small, digits = (sum(map(kind, once)) for kind in (str.isupper, str.islower, str.isdigit))
     least = _MIXED_CAPITALS if small and capitals > len(once) / 2 else _MIXED
     return digits > 0 and len(_OF_A_KIND.findall(once)) >= least * len(once)
-
-
-def _blanked(text: str, spans: Sequence[Span]) -> str:
-    """The same in as many characters and lines, with nothing in some spans."""
-    parts: list[str] = []
-    at = 0
-    for start, end in spans:
-        parts += [text[at:start], _NO_BREAK.sub(" ", text[start:end])]
-        at = end
-    return "".join([*parts, text[at:]])
 
 
 class Pages:
@@ -284,62 +225,13 @@ def _navigation(text: str, tokens: Sequence[Any], spans: Mapping[int, Span]) -> 
     return {number for way in (numbers, numbers[::-1]) for number in takewhile(leads_elsewhere, blocks(way))}
 
 
-def _headings(text: str, media_type: str) -> Iterator[_Heading]:
-    """The headings of a text of another markup, in order: lines that are shown, and no code."""
-    plain = with_line_feeds(text)
-    plain = _blanked(plain, sorted([*unseen(plain, media_type), *code(plain, media_type)]))
-    if media_type == "text/x-rst":
-        return iter(sorted([*_of_restructured_text(plain), *_of_entries(plain)]))
-    found = [] if media_type not in _MARKED else [_marked(match) for match in _MARKED[media_type].finditer(plain)]
-    return iter(sorted([*found, *_underlined(plain)] if media_type in _UNDERLINING else found))
-
-
-def _of_entries(text: str) -> Iterator[_Heading]:
-    """A heading where each long entry of a reference begins, and none where it ends."""
-    for start, end, depth, name in long_entries(text):
-        first = text.find("\n", start)
-        yield _Heading(start, first, _LOWEST + depth, name)
-        yield _Heading(end, end, _LOWEST + depth, "")
-
-
-def _marked(match: re.Match[str]) -> _Heading:
-    mark = match[1]
-    level = int(mark) if mark.isdecimal() else _LEVELS.get(mark, len(mark))
-    return _Heading(match.start(), match.end(), level, " ".join(match[2].split()))
-
-
-def _underlined(text: str) -> Iterator[_Heading]:
-    """Lines behind an empty one with a line of one sign below that is as long, which says their level; of a table none."""
-    for match in _UNDERLINED.finditer(text):
-        words, line = match["words"], match["line"]
-        if is_title(match["before"] or "", words, line) and not _COLUMNS.search(words):
-            yield _Heading(match.start("words"), match.end("line"), 1 + _UNDERLINES.index(line[0]), " ".join(words.split()))
-
-
-def _of_restructured_text(text: str) -> Iterator[_Heading]:
-    """Lines with a line of punctuation below them that is as long, or with one above, too; styles count levels as they come."""
-    styles: list[str] = []
-    lines = [(match.start(), match[0].rstrip("\n")) for match in _LINE.finditer(text)]
-    for (before_start, before), (start, line), (below, after) in zip([(0, ""), *lines], lines, lines[1:], strict=False):
-        words = line.strip()
-        if not words or (line[:1].isspace() and before.strip() != after.strip()) or not _UNDERLINE.fullmatch(after):
-            continue
-        if _UNDERLINE.fullmatch(line) or len(after.rstrip()) < len(line.rstrip()):
-            continue
-        overlined = before.rstrip() == after.rstrip()
-        style = after[0] * (1 + overlined)
-        if style not in styles:
-            styles.append(style)
-        yield _Heading(before_start if overlined else start, below + len(after), styles.index(style), words)
-
-
-def _under(headings: Iterable[_Heading], text: str) -> list[Section]:
+def _under(found: Iterable[Heading], text: str) -> list[Section]:
     """Sections from one heading to the next."""
     result: list[Section] = []
     path: list[tuple[int, str]] = []
     at = 0
     last = None
-    for heading in headings:
+    for heading in found:
         bare = last is not None and not text[last.end : heading.start].strip()
         if not bare:
             result.append(_section(path, [Block(at, heading.start, is_code=False)], text))
@@ -368,12 +260,12 @@ def _of_source(text: str) -> list[Section]:
         line.is_followed_by_deeper = behind > line.indentation
         behind = line.indentation if line.words else behind
     result: list[Section] = []
-    for headings, parts in _definitions(lines, (), 0):
+    for names, parts in _definitions(lines, (), 0):
         blocks = tuple(Block(part[0].start, part[-1].end, is_code=True) for part in parts)
-        if result and (result[-1].headings == headings or _is_rest(parts)):
+        if result and (result[-1].headings == names or _is_rest(parts)):
             result[-1] = Section(result[-1].headings, (*result[-1].blocks, *blocks))
         else:
-            result.append(Section(headings, blocks))
+            result.append(Section(names, blocks))
     return result
 
 

@@ -287,6 +287,54 @@ def test_tables_and_rules_of_plain_texts_are_no_headings(text: str) -> None:
     assert title_of(text, "text/plain") == ""
 
 
+@pytest.mark.parametrize("ends", ["\n", "\r\n"], ids=["LF", "CRLF"])
+@pytest.mark.parametrize(
+    ("lines", "headings"),
+    [
+        ("PART ONE||Chapter I: Rain||It rains.||CHAPTER II||It stops.", ["PART ONE>Chapter I: Rain", "PART ONE>CHAPTER II"]),
+        ("By me||||TALE I. RAIN||I.||It rains.||II.||It stops.", ["", "TALE I. RAIN>I.", "TALE I. RAIN>II."]),
+        ("NAME|   boil||SYNOPSIS|   boil [it]", ["NAME", "SYNOPSIS"]),
+        (
+            "1. Use||Boil.||1.1 Heat||Hot.||1.1.2. Of it||Hot.||2. End||Cool.",
+            ["1. Use", "1. Use>1.1 Heat", "1. Use>1.1 Heat>1.1.2. Of it", "2. End"],
+        ),
+        ("第一章 雨||下雨了。||第二章||雨停了。", ["第一章 雨", "第二章"]),
+        ("Глава 3||Дождь.||Часть вторая||Солнце.", ["Глава 3"]),
+        ("Akt 1||Szene 2||Regen.", ["Akt 1>Szene 2"]),
+    ],
+)
+def test_lines_that_stand_alone_head_a_plain_text(lines: str, headings: list[str], ends: str) -> None:
+    text = lines.replace("|", ends) + ends
+    assert [">".join(section.headings) for section in sections(text, "text/plain")] == headings
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ACME DRILL 500",
+        "2 Liter Bottle\n\nof glass\n",
+        "Chapter 3\n",
+        "HAMLET\nTo be.\n\nOPHELIA\nMy lord.\n",
+        "WEBVTT\n\n00:01.000 --> 00:02.000\nIt rains.\n",
+        "OK\n\nFYI\n\nIt rains.\n",
+        "It rains.\nCHAPTER I\n\nIt rains.\n",
+        "WARNING: HOT!\n\nThe act 3 of it\n\nIt rains.\n",
+        "IT RAINS.\n\nIT RAINS AND RAINS.\n\nIT STOPS.\n\nIt rains.\n",
+        "1. boil it\n\n2. Cool it.\n\nIt rains.\n",
+        "NAME  AGE\n\nBob   50\n\nAnn   40\n\nEve   30\n\n",
+    ],
+)
+def test_other_lines_of_a_plain_text_head_nothing(text: str) -> None:
+    assert [section.headings for section in sections(text, "text/plain")] == [()]
+    assert title_of(text, "text/plain") == ""
+
+
+def test_what_stands_first_titles_a_plain_text() -> None:
+    assert title_of("\nBOILERS\n\nThey boil.\n\n1. Use\n\nBoil.\n", "text/plain") == "BOILERS"
+    assert title_of("CHAPTER I\n\n" + AT_LENGTH * 40 + "\n\nCHAPTER II\n\nIt cools.\n", "text/plain") == ""
+    assert title_of("By me\n\nBOILERS\n\nThey boil.\n\nAnd cool.\n\nAnd boil.\n", "text/plain") == ""
+
+
 AT_LENGTH = "It boils. " * 70
 
 
@@ -346,7 +394,23 @@ Others
 
 
 @pytest.mark.timeout(20)
-def test_entries_within_entries_take_no_time() -> None:
+def test_endless_headings_take_no_time() -> None:
+    for one in (
+        "a\n\n",
+        "A b\n\n",
+        "\n",
+        " \n",
+        "CHAPTER I\n\n",
+        "1. A\n\n",
+        "I\n\n",
+        " ",
+        "\f",
+        "1.",
+        "=\n",
+        "===\n",
+        "a\n===\n\n",
+    ):
+        sections(one * 100_000, "text/plain")
     deep = "".join(f"{' ' * depth}.. class:: A{depth}\n" for depth in range(2_000))
     (section,) = sections(deep + " " * 2_000 + AT_LENGTH, "text/x-rst")
     assert section.headings == ("A0", "A1", "A2")
