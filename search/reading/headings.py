@@ -32,6 +32,7 @@ _LEVELS = {  # of TeX and Texinfo
     )
     for command in commands.split()
 }
+_COMMAND = re.compile(r"\\texorpdfstring\{[^{}]*\}(?=\{)|\\[a-zA-Z]+\*?(?=\{)|[{}]")  # of TeX, around words of a heading
 _MARKED = {  # headings of one line: their marks, each of which counts a level where they are no number or command, and their words
     "application/pdf": re.compile(r"(?:\A|(?<=\n\n)|(?<=\f))(#{1,6}) ([^\n\f]+)(?=\n\n|\n?(?:\f|\Z))"),  # bookmarks
     "text/x-org": re.compile(r"^(\*+)[ \t]+(?:(?:TODO|DONE)[ \t]+)?(.+)$", re.MULTILINE),
@@ -110,7 +111,8 @@ def _of_entries(text: str) -> Iterator[Heading]:
 def _marked(match: re.Match[str]) -> Heading:
     mark = match[1]
     level = int(mark) if mark.isdecimal() else _LEVELS.get(mark, len(mark))
-    return Heading(match.start(), match.end(), level, " ".join(match[2].split()))
+    words = _COMMAND.sub("", match[2]).replace("~", " ") if mark in _LEVELS else match[2]
+    return Heading(match.start(), match.end(), level, " ".join(words.split()))
 
 
 def _underlined(text: str) -> Iterator[Heading]:

@@ -12,10 +12,16 @@ from search.passages import has_words
 Span = tuple[int, int]  # characters of a text
 
 _LINE = re.compile(r"[^\n]*(?:\n|$)")
+_SETTING_OF_TEX = (
+    r"label|index\w*|glossary|documentclass|(?:use|Require)package|(?:this)?pagestyle|pagenumbering|setlength|(?:set|addto)counter"
+    r"|definecolor|theoremstyle|newtheorem\*?|(?:re|provide)?newcommand|input|include|graphicspath|bibliography(?:style)?|noindent"
+    r"|centering|(?:new|clear|cleardouble)page|maketitle|tableofcontents|printindex|(?:begin|end)(?=\{document\})"
+)
+_GROUP_OF_TEX = r"\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}"
 _HIDDEN = {  # lines by themselves
     "text/x-org": r"#(?:\s.*)?|#\+(?!(?:begin|end)_|(?:title|subtitle|caption|description|keywords|author|date|html|latex):)\w+:.*",
     "text/asciidoc": r"//(?!/).*|:!?(?!(?:author|description|keywords|title):)\w[\w-]*!?:(?:\s.*)?|\[\[[^\]]*\]\]",
-    "text/x-tex": r"%.*|\\label\{[^{}]*\}",
+    "text/x-tex": rf"%.*|(?:\\(?:{_SETTING_OF_TEX})(?:\[[^\[\]]*\]|{_GROUP_OF_TEX})*\s*)+(?:%.*)?",
     "text/x-typst": r"//.*|<[\w:.-]+>",
     "text/x-pod": r"=(?:pod|cut|over|back|encoding|for|begin|end)(?:\s.*)?",
     "text/x-texinfo": r"\\input\s.*|@(?:c|comment|node|[cfkptv]index|set\w*|clear|include|(?:short|summary)?contents"

@@ -287,6 +287,11 @@ def test_tables_and_rules_of_plain_texts_are_no_headings(text: str) -> None:
     assert title_of(text, "text/plain") == ""
 
 
+def test_headings_of_tex_have_their_words_alone() -> None:
+    text = "\\section{\\texorpdfstring{$\\Pi$}{Pi}-types of~\\emph{a} {B}oiler: $x^2$}\nThey boil.\n"
+    assert [section.headings for section in sections(text, "text/x-tex")] == [("Pi-types of a Boiler: $x^2$",)]
+
+
 @pytest.mark.parametrize("ends", ["\n", "\r\n"], ids=["LF", "CRLF"])
 @pytest.mark.parametrize(
     ("lines", "headings"),
@@ -588,7 +593,7 @@ def test_lines_without_end_take_no_time() -> None:
 
 def test_headings_of_latex_end_with_their_braces() -> None:
     text = "\\section{In \\emph{short}}\\label{sec:intro}\n\nText.\n\\section{Two} see {x}\n\nMore.\n"
-    assert [section.headings for section in sections(text, "text/x-tex")] == [("In \\emph{short}",), ("Two",)]
+    assert [section.headings for section in sections(text, "text/x-tex")] == [("In short",), ("Two",)]
 
 
 def test_footnotes_are_text() -> None:
