@@ -1,4 +1,4 @@
-"""Which things does a reference in reStructuredText describe? Functions, classes, options: each with what is indented below it."""
+"""Which things does a reference describe? Functions, classes, options: in reStructuredText each with what is indented below it."""
 
 import re
 from collections.abc import Iterator
@@ -11,8 +11,9 @@ _DESCRIBED = re.compile(  # by directives of Sphinx, with or without their langu
     r"|module|object|option|property|role|setting|struct|type|union|var)::[ \t]+(?P<signature>\S.*)$",
     re.MULTILINE,
 )
+_SIGNATURE = re.compile(r"(?:\w+ ){0,3}[\w.:$]*\w\((?=.{40}).*\).*")
 _WORDS_BEFORE = re.compile(r"(?:(?:abstract|async|await|class|const|def|final|static|virtual)\s+)+")
-_LONG = 600  # characters of one that heads its text, as in source code
+LONG = 600  # characters of one that heads its text, as in source code
 _DEEPEST = 3  # in each other
 
 
@@ -34,7 +35,7 @@ class Entry(NamedTuple):
 def long_entries(text: str) -> list[Entry]:
     """Those that are no short remark, in order; lines end with a line feed."""
     found = _entries(text) if _DESCRIBED.search(text) else ()
-    return [entry for entry in sorted(found) if entry.end - entry.start > _LONG and entry.depth < _DEEPEST]
+    return [entry for entry in sorted(found) if entry.end - entry.start > LONG and entry.depth < _DEEPEST]
 
 
 def _entries(text: str) -> Iterator[Entry]:
@@ -54,6 +55,11 @@ def _entries(text: str) -> Iterator[Entry]:
     while around:
         _, start, name = around.pop()
         yield Entry(start, end, len(around), name)
+
+
+def shortened(heading: str) -> str:
+    """A heading without parameters, if it is a signature that has many."""
+    return _name(heading) if _SIGNATURE.fullmatch(heading) else heading
 
 
 def _name(signature: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from search.kinds import AS_MARKDOWN, PLAIN, SOURCE
 from search.passages import has_words, without_marks
+from search.reading.entries import shortened
 from search.reading.frontmatter import end_of_front_matter, with_line_feeds
 from search.reading.headings import LOWEST, Heading, blanked, headings
 from search.reading.markup import Span, unseen
@@ -197,7 +198,7 @@ def _of_markdown(text: str) -> list[Section]:
                 blocks, at = [], start
             level = int(token.tag[1:])
             words = " ".join(_MARK_OF_NOTE.sub("", without_marks(tokens[number + 1].content)).split())
-            path = [*(outer for outer in path if outer[0] < level), (level, words)]
+            path = [*(outer for outer in path if outer[0] < level), (level, shortened(words))]
             bare = True
         elif token.type in {"fence", "code_block", "table_open"}:
             blocks += [Block(at, start, is_code=False), Block(start, end, is_code=True)]

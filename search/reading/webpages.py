@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.errors import InvalidDocument
 from search.reading.content import PARAGRAPHS, content_of, walk
+from search.reading.entries import LONG
 from search.reading.text import UTF_8, decode
 
 if TYPE_CHECKING:
@@ -21,6 +22,37 @@ _LINES = frozenset(
 ) | {"select", "thead", "tbody", "tfoot", "button", "td", "th"}
 _CELLS = frozenset(("td", "th"))
 _HEADINGS = {f"h{level}": "#" * level + " " for level in range(1, 7)}
+_ENTRIES = ("##### ", "###### ")  # of references, and what is described within them
+_DESCRIBED = frozenset(  # by lists of Sphinx
+    (
+        "function",
+        "method",
+        "classmethod",
+        "staticmethod",
+        "class",
+        "exception",
+        "attribute",
+        "property",
+        "data",
+        "decorator",
+        "option",
+    )
+) | {
+    "envvar",
+    "macro",
+    "member",
+    "struct",
+    "enum",
+    "type",
+    "describe",
+    "confval",
+    "setting",
+    "directive",
+    "role",
+    "fixture",
+    "object",
+}
+_DEEPEST_ENTRIES, _NAMES = 3, 8  # in each other; of one, with what stands between
 _FENCES = ("```", "~~~")
 _DEEPEST = 8  # lists and quotations in each other that are shown as such
 _LAYOUT = "table, h1, h2, h3, h4, h5, h6, pre"  # in a cell: such a table lays out a page
@@ -205,6 +237,7 @@ class _Writer:
         self._marker = ""  # of the next words: a heading's, an item's
         self._term = 0  # how much was written in front of what a list of definitions defines
         self._is_below_term = False  # whether nothing was written since
+        self._headed = [False]  # of what is described around here, whether something within it heads its text
         self._lists: list[int] = []  # of each list that is open, the number of its next item; 0 of those without
         self._cells = 0  # of all tables
 
@@ -237,10 +270,15 @@ class _Writer:
         self._space(tag)
         if tag in _HEADINGS:
             self._marker = "" if _is_of_a_box(node) else _HEADINGS[tag]
+            self._headed[-1] &= not self._marker
         elif tag == "dt":
             self._term = len(self._out)
             if not (self._is_below_term or self._lists):
                 self._breaks = 2
+            if not self._lists and self._heads(node):
+                self._marker = _ENTRIES[len(self._headed) > 1]
+        elif tag == "dd":
+            self._headed.append(False)
         elif tag in {"ul", "ol"}:
             self._lists.append(int(tag == "ol"))
         elif tag == "li" and self._lists:
@@ -263,9 +301,24 @@ class _Writer:
             self._quotations -= 1
         elif tag == "rt":
             self._add(")")
+        elif tag == "dd" and len(self._headed) > 1:
+            self._headed.pop()
         elif tag in {"dt", "dl"}:
             self._is_below_term = tag == "dt" and len(self._out) > self._term
+            self._marker = ""
         self._space(tag)
+
+    def _heads(self, term: "LexborNode") -> bool:
+        """Whether a name heads its description: if that is long, or another does before it, which would go on otherwise."""
+        kinds = (term.parent.attributes.get("class") or "").split() if term.parent else []
+        if len(self._headed) > _DEEPEST_ENTRIES or _DESCRIBED.isdisjoint(kinds):
+            return False
+        described = term.next
+        for _ in range(_NAMES):
+            if described is not None and described.tag != "dd":
+                described = described.next
+        self._headed[-1] |= described is not None and described.tag == "dd" and len(described.text(deep=True)) > LONG
+        return self._headed[-1]
 
     def _space(self, tag: str) -> None:
         """What stands in front of an element and behind it."""

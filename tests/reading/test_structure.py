@@ -287,6 +287,22 @@ def test_tables_and_rules_of_plain_texts_are_no_headings(text: str) -> None:
     assert title_of(text, "text/plain") == ""
 
 
+@pytest.mark.parametrize(
+    ("heading", "words"),
+    [
+        ("async boil(water, *, heat=100, until='it whistles', lid=True)", "boil()"),
+        ("class boil.Boiler(water, *, heat=100, until='it whistles')[source]", "boil.Boiler()"),
+        ("boil(water, heat)", "boil(water, heat)"),
+        (
+            "The boiler (a red one that stands in the cellar and whistles)",
+            "The boiler (a red one that stands in the cellar and whistles)",
+        ),
+    ],
+)
+def test_a_long_signature_heads_a_text_without_its_parameters(heading: str, words: str) -> None:
+    assert [section.headings for section in sections(f"## {heading}\n\nIt boils.\n", "text/markdown")] == [(words,)]
+
+
 def test_headings_of_tex_have_their_words_alone() -> None:
     text = "\\section{\\texorpdfstring{$\\Pi$}{Pi}-types of~\\emph{a} {B}oiler: $x^2$}\nThey boil.\n"
     assert [section.headings for section in sections(text, "text/x-tex")] == [("Pi-types of a Boiler: $x^2$",)]

@@ -169,6 +169,37 @@ def test_cells_of_several_rows_stand_in_each(rows: str, text: str) -> None:
     assert "\n".join([written[0], *written[2:]]) == text
 
 
+def test_what_a_reference_describes_at_length_is_headed_by_its_name_until_the_next_one() -> None:
+    long = "It boils. " * 70
+    page = (
+        "<h1>Boilers</h1><dl class='py attribute'><dt class=sig>hot<dd>Short.</dl>"
+        f"<dl class='py class'><dt class=sig>class Boiler(<em>water</em>)<dd>{long}"
+        f"<dl class='py method'><dt>boil(how)<dd>{long}</dl><dl class='py attribute'><dt>heat<dd>Short.</dl></dl>"
+        "<dl class='py function'><dt>cool()<dt>chill()<dd>Short.</dl><dl class=function><dt><dd>Nothing.</dl>"
+        f"<h2>Others</h2><dl class='py data'><dt>NONE<dd>Short.</dl><dl><dt>a word<dd>{long}</dl>"
+        f"<ul><li><dl class='py data'><dt>IN_A_LIST<dd>{long}</dl></ul>"
+    )
+    written = to_markdown(page)[1]
+    assert [line for line in written.split("\n") if line.startswith("#")] == [
+        "# Boilers",
+        "##### class Boiler(water)",
+        "###### boil(how)",
+        "###### heat",
+        "##### cool()",
+        "##### chill()",
+        "## Others",
+    ]
+    assert "hot\nShort.\n\n#" in written
+    assert "###### heat\nShort.\n\n##### cool()\n##### chill()\nShort.\n\nNothing." in written
+
+
+@pytest.mark.timeout(20)
+def test_descriptions_within_descriptions_take_no_time() -> None:
+    to_markdown("<dl class=class><dt>a<dd>" * 5_000)
+    to_markdown("<dl class=class>" + "<dt>a" * 20_000)
+    to_markdown("<dl class=class><dt>a<dd>b</dl>" * 20_000)
+
+
 SHOP = "The frame is of carbon, the sail of nylon, and it may be flown from force three on."
 WARNING = "Keep away from lines: they kill whoever touches one."
 MENUS = (
