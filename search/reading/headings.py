@@ -50,13 +50,16 @@ _MARKED = {  # headings of one line: their marks, each of which counts a level w
 _ALONE = re.compile(  # lines of a plain text between empty ones, or with what is indented below them
     r"(?:\A\s*|^[ \t]*\n|\f)(?P<words>(?!WEBVTT)[^\W_][^\n\f]{0,99})(?=\n[ \t]*\n\s*\S|\n[ \t]+\S)", re.MULTILINE
 )
-_NUMBER = r"(?:\d{1,3}|[ivxlc]+|[a-z]|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b"
+_NUMBER = (  # of a chapter, before its title
+    r"(?:(?:[ivxlc]+|[a-z]|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)(?:\s*[-.:)\u2013\u2014].*)?"
+    r"|\d{1,3}(?:\s*[-.:)\u2013\u2014].*|(?:\s.*)?(?<![.,;:!?])))"
+)
 _NAMED = re.compile(
     rf"""
     (?:(?P<part>part|book|volume|teil|buch|band|partie|livre|tome|parte|libro|том|часть|книга)
     |(?P<chapter>chapter|letter|canto|act|appendix|article|kapitel|anhang|artikel|akt|chapitre|annexe|acte|capítulo|capitolo|atto|acto
         |глава)
-    |section|scene|abschnitt|szene|scène|sección|sezione|scena|escena|раздел)\s+{_NUMBER}.*
+    |section|scene|abschnitt|szene|scène|sección|sezione|scena|escena|раздел)\s+{_NUMBER}
     |第[0-9一二三四五六七八九十百千]+(?:(?P<volume>[部卷编])|[章回])(?:\s.*)?
     """,
     re.IGNORECASE | re.VERBOSE,

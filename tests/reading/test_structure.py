@@ -314,6 +314,10 @@ def test_headings_of_tex_have_their_words_alone() -> None:
     [
         ("PART ONE||Chapter I: Rain||It rains.||CHAPTER II||It stops.", ["PART ONE>Chapter I: Rain", "PART ONE>CHAPTER II"]),
         ("By me||||TALE I. RAIN||I.||It rains.||II.||It stops.", ["", "TALE I. RAIN>I.", "TALE I. RAIN>II."]),
+        (
+            "Chapter 1. Rain.||It rains.||Kapitel 2 Regen||Es regnet.||Act III||It rains.",
+            ["Chapter 1. Rain.", "Kapitel 2 Regen", "Act III"],
+        ),
         ("NAME|   boil||SYNOPSIS|   boil [it]", ["NAME", "SYNOPSIS"]),
         (
             "1. Use||Boil.||1.1 Heat||Hot.||1.1.2. Of it||Hot.||2. End||Cool.",
@@ -340,6 +344,7 @@ def test_lines_that_stand_alone_head_a_plain_text(lines: str, headings: list[str
         "OK\n\nFYI\n\nIt rains.\n",
         "It rains.\nCHAPTER I\n\nIt rains.\n",
         "WARNING: HOT!\n\nThe act 3 of it\n\nIt rains.\n",
+        "Letter I wrote\n\nArticle 5 says so.\n\nPart one of it\n\nIt rains.\n",
         "IT RAINS.\n\nIT RAINS AND RAINS.\n\nIT STOPS.\n\nIt rains.\n",
         "1. boil it\n\n2. Cool it.\n\nIt rains.\n",
         "NAME  AGE\n\nBob   50\n\nAnn   40\n\nEve   30\n\n",
