@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from search.ingestion.adopting import Adoption
     from search.ingestion.judging import Judged
     from search.ingestion.reindexing import ReindexReport
-    from search.ingestion.run import Ingestion, IngestReport, OnChange, OnProgress, OnRejection
+    from search.ingestion.report import IngestReport, OnChange, OnProgress, OnRejection
+    from search.ingestion.run import Ingestion
     from search.query.options import GroupBy, SearchOptions
     from search.query.service import SearchService
     from search.reranking.contract import Reranker

@@ -23,7 +23,7 @@ from search.system.files import replace_file
 from search.system.terminal import show
 
 if TYPE_CHECKING:
-    from search.ingestion.run import Progress
+    from search.ingestion.report import Progress
 
 _Node = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef  # what has a docstring
 

@@ -433,6 +433,8 @@ def _target(settings: Settings, url: str | None, key: str | None, collection: st
             with open_search(settings) as searcher:
                 yield searcher
         except IndexBusy as error:
+            if "--url" in str(error):
+                raise
             raise IndexBusy(f"{error}; if it is a service, give its address with --url, such as {_ADDRESS}") from error
         return
     from search.cli.remote import TIMEOUT_S, Remote

@@ -9,7 +9,7 @@ from search.evaluation.datasets import Dataset
 from search.index.contract import CollectionSpec, VectorIndex
 from search.index.points import passages, to_point
 from search.ingestion.embedding import with_words
-from search.ingestion.run import in_groups
+from search.ingestion.relay import in_groups
 
 _BATCH = 256
 

@@ -78,9 +78,6 @@ class Attempts:
                 return answer
 
 
-ONCE = Attempts(Patience(total_s=0))
-
-
 def _is_there(error: IndexFailure) -> bool:
     """Whether a failure is a server's word that it is busy, or not ready yet."""
     return isinstance(error, IndexOverloaded) or getattr(error.__cause__, "status_code", None) == _NOT_READY

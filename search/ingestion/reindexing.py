@@ -22,7 +22,7 @@ from search.errors import IndexMismatch, InvalidQuery, ReindexRefused
 from search.index.collections import CollectionInfo, Collections, as_replaced
 from search.index.contract import CollectionSpec, Payload, VectorIndex, check_spec
 from search.index.points import FIRST_PASSAGES, passages, searchable_text
-from search.index.retrying import ONCE, Attempts, PatientIndex
+from search.index.retrying import Attempts, PatientIndex
 from search.index.tenants import PartIndex, parts_of
 from search.ingestion.chunking import Chunker
 from search.ingestion.copying import copy
@@ -30,9 +30,9 @@ from search.ingestion.damage import Damage, survey
 from search.ingestion.judging import Judged, checked_judged, measurable
 from search.ingestion.lookup import Selection, digest_of
 from search.ingestion.partwise import part_by_part
-from search.ingestion.report import Progress, together
+from search.ingestion.report import IngestReport, OnProgress, Progress, together
 from search.ingestion.restoring import documents
-from search.ingestion.run import Ingestion, IngestReport, OnProgress
+from search.ingestion.run import Ingestion
 from search.query.retrieval import Retriever
 from search.settings import StorageSettings, checked_collection
 
@@ -105,7 +105,7 @@ class Reindexing:
         judged: Judged | None = None,
         min_overlap: float = 0.5,
         only_if_needed: bool = False,
-        attempts: Attempts = ONCE,
+        attempts: Attempts,
     ) -> ReindexReport:
         """Fill, check and switch; or add words to the live one, where that is all and there is nothing to compare it with.
 

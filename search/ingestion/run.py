@@ -28,8 +28,6 @@ from search.ingestion.relay import Relay, in_groups
 from search.ingestion.report import EXAMPLES, LISTED, IngestReport, Noted, OnChange, OnProgress, OnRejection, Progress, State
 from search.ingestion.writing import Outcome, Writing
 
-__all__ = ["IngestReport", "Ingestion", "OnChange", "OnProgress", "OnRejection", "Progress", "State", "in_groups"]
-
 _STEPS = 4  # that reading is ahead of writing; a batch of passages is one
 
 

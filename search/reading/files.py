@@ -184,15 +184,15 @@ def open_regular(path: Path, within: Path | None = None) -> BinaryIO:
         os.close(here)
 
 
-def read_at_most(stream: BinaryIO, limit: int) -> bytes:
+def read_whole(stream: BinaryIO) -> bytes:
     """All of a file.
 
     Raises:
-        InvalidDocument: it has more bytes than the limit.
+        InvalidDocument: it has more bytes than are read of one.
     """
-    content = stream.read(limit + 1)
-    if len(content) > limit:
-        raise InvalidDocument(f"larger than {limit:,} bytes; split it")
+    content = stream.read(LONGEST + 1)
+    if len(content) > LONGEST:
+        raise InvalidDocument(f"larger than {LONGEST:,} bytes; split it")
     return content
 
 

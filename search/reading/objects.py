@@ -14,7 +14,7 @@ from search.documents import Document, Rejection, without_repeats
 from search.errors import InvalidDocument
 from search.reading import lines
 from search.reading.columns import Path, Types
-from search.reading.files import LONGEST, Item, SourceFile, read_at_most
+from search.reading.files import LONGEST, Item, SourceFile, read_whole
 from search.reading.named import Named
 from search.reading.records import (
     AS_IT_IS,
@@ -221,7 +221,7 @@ def _parsed(stream: BinaryIO) -> Any:
     Raises:
         InvalidDocument: it is none, or too large.
     """
-    content = read_at_most(stream, LONGEST)
+    content = read_whole(stream)
     try:
         try:
             return json.loads(content, object_pairs_hook=without_repeats)

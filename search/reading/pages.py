@@ -9,7 +9,7 @@ from search import kinds
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
 from search.reading import mail, manuals, notebooks, office, pdf, webpages
-from search.reading.files import LONGEST, SourceFile, read_at_most
+from search.reading.files import LONGEST, SourceFile, read_whole
 from search.reading.packages import without_pictures
 from search.reading.passwords import ENCRYPTED, needs_password
 from search.reading.structure import title_of
@@ -39,7 +39,7 @@ def read(stream: BinaryIO, file: SourceFile) -> Document | Rejection:
     """A page, whatever its format, as a document."""
     media_type = file.media_type or kinds.by_name(file.path)
     is_large = media_type in kinds.PACKED and os.fstat(stream.fileno()).st_size > LONGEST
-    content = without_pictures(stream) if is_large else read_at_most(stream, LONGEST)
+    content = without_pictures(stream) if is_large else read_whole(stream)
     try:
         if media_type in _READERS:
             title, text, metadata = _READERS[media_type](content)

@@ -11,7 +11,7 @@ from search import kinds
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
 from search.reading import canvas
-from search.reading.files import LONGEST, SourceFile, read_at_most
+from search.reading.files import SourceFile, read_whole
 from search.reading.frontmatter import front_matter
 from search.reading.structure import title_of
 from search.system.extras import how_to_install
@@ -118,7 +118,7 @@ class Decoded(NamedTuple):
 
 def read(stream: BinaryIO, file: SourceFile, encoding: str | None) -> Document | Rejection:
     """A text file as a document. What stands in its front matter is title and metadata; what is a picture is left out."""
-    decoded = decode(read_at_most(stream, LONGEST), encoding)
+    decoded = decode(read_whole(stream), encoding)
     media_type = file.media_type or kinds.by_name(file.path) or kinds.PLAIN
     text = without_pictures(decoded.text)
     if media_type == kinds.MARKDOWN:

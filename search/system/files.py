@@ -122,19 +122,19 @@ def expanded(path: str | Path) -> Path:
         return Path(path)
 
 
-def replace_file(file: Path, text: str, mode: int = 0o666) -> None:
-    """Write a file, with permissions of `mode` less the umask's, in place of an earlier one; it is on the disk when this returns.
+def replace_file(file: Path, text: str) -> None:
+    """Write a file in place of an earlier one; it is on the disk when this returns.
 
     Raises:
         OSError: it cannot be written; an earlier one is as it was.
     """
-    with replacing_file(file, text, mode):
+    with replacing_file(file, text):
         pass
 
 
 @contextlib.contextmanager
 def replacing_file(file: Path, text: str, mode: int = 0o666) -> Iterator[None]:
-    """The same around what has to go well first: the text is on the disk, and takes its place when the block has ended."""
+    """The same around what has to go well first, with permissions of `mode` less the umask: it takes its place at the end."""
     unfinished = file.with_name(f"{file.name}.unfinished")
     try:
         unfinished.unlink(missing_ok=True)  # which might have other permissions

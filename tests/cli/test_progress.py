@@ -18,7 +18,7 @@ from search.embedding.dense import FastEmbedEmbedder
 from search.index.edge.index import EdgeIndex
 from search.ingestion import run
 from search.ingestion.chunking import Chunker
-from search.ingestion.report import Progress
+from search.ingestion.report import IngestReport, Progress
 from search.reading import Extent, Reading
 
 TENTH = 0.1
@@ -55,7 +55,7 @@ def clocked(quick_embedder: FastEmbedEmbedder, monkeypatch: pytest.MonkeyPatch) 
     return clock
 
 
-def forecasts(clock: Clocked, folder: Path, data: Path) -> tuple[list[tuple[float, float, float]], str, run.IngestReport]:
+def forecasts(clock: Clocked, folder: Path, data: Path) -> tuple[list[tuple[float, float, float]], str, IngestReport]:
     """Of a real ingestion: after how many seconds which share was said to be done, and how many seconds to be left."""
     reading = Reading([str(folder)])
     out = io.StringIO()

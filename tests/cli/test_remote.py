@@ -1,6 +1,8 @@
 """The commands that change documents, through a running service, over real HTTP."""
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -106,6 +108,27 @@ def test_the_error_that_names_the_owner_names_the_way(served: Served, notes: Pat
         said = search_apart(*command, "--data-dir", settings.data_dir, status=1)
         assert "is in use by process" in one_line(said)
         assert "if it is a service, give its address with --url, such as http://127.0.0.1:8000" in said.stderr
+
+
+def test_the_error_that_names_a_service_names_the_way_once(notes: Path, tmp_path: Path) -> None:
+    command = [
+        str(Path(sys.executable).parent / "search"),
+        "serve",
+        "--port",
+        "0",
+        "--log",
+        "none",
+        "--data-dir",
+        str(tmp_path / "data"),
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        url = process.stderr.readline().split()[-1]
+        search("ingest", notes, "--url", url)
+        said = one_line(search("ingest", notes, "--data-dir", tmp_path / "data", status=1))
+        process.terminate()
+    assert "ask that service over HTTP" in said
+    assert said.count("--url") == 1
 
 
 def test_rejections_name_their_place_and_come_again(settings: Settings, tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ from search.index.server.connection import connect
 from search.index.server.index import QdrantIndex
 from search.ingestion import planning
 from search.ingestion.chunking import Chunker
-from search.ingestion.run import Ingestion, IngestReport, Progress
+from search.ingestion.report import IngestReport, Progress
+from search.ingestion.run import Ingestion
 from search.reading import Reading
 from search.searcher import Searcher, open_search
 from search.settings import ChunkingSettings, Settings, StorageSettings

@@ -33,7 +33,8 @@ from search.ingestion import planning
 from search.ingestion.changes import remove
 from search.ingestion.chunking import Chunker
 from search.ingestion.lookup import Selection
-from search.ingestion.run import Ingestion, IngestReport, State
+from search.ingestion.report import IngestReport, State
+from search.ingestion.run import Ingestion
 from search.query.options import SearchOptions
 from search.query.service import SearchService
 from search.reading import Reading

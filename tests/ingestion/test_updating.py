@@ -20,7 +20,8 @@ from search.errors import CollectionNotFound, IndexFull, InvalidQuery
 from search.index.contract import VectorIndex
 from search.ingestion.changes import merged
 from search.ingestion.chunking import Chunker
-from search.ingestion.run import Ingestion, IngestReport
+from search.ingestion.report import IngestReport
+from search.ingestion.run import Ingestion
 from search.searcher import open_search
 from search.settings import Settings
 

@@ -6,7 +6,8 @@ from typing import Any
 from search.embedding.dense import FastEmbedEmbedder
 from search.index.contract import VectorIndex
 from search.ingestion.chunking import Chunker
-from search.ingestion.run import Ingestion, IngestReport
+from search.ingestion.report import IngestReport
+from search.ingestion.run import Ingestion
 
 LONG = "A sentence about nothing in particular. " * 60
 

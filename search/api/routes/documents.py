@@ -15,7 +15,7 @@ from search.api.routes.bodies import LONGEST_ID, Answer, CollectionName, Count, 
 from search.api.state import Service
 from search.documents import Document, Number, Rejection, counted, encodable, half_surrogate
 from search.errors import InvalidDocument
-from search.ingestion.run import IngestReport
+from search.ingestion.report import IngestReport
 
 _SHOWN = 3  # faults of a document …
 _SHOWN_NAME = 80  # … and characters of a field's name

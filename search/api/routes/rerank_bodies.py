@@ -112,7 +112,7 @@ class _Windowed(_Scheduled):
     truncate_prompt_tokens: Annotated[StrictInt, Field(ge=-1)] | None = Field(
         None, description="Refused where query and text have more tokens than that and were read."
     )
-    truncation_side: Literal["right"] | None = Field(None, description="Only the end can be cut.")
+    truncation_side: Literal["right"] | None = Field(None, description="Of a text only the end can be cut, of a query its middle.")
     use_activation: StrictBool | None = Field(
         None,
         validation_alias=AliasChoices("use_activation", "activation", "softmax"),
@@ -136,7 +136,7 @@ class TeiRerank(_Format):
     top_n: Annotated[StrictInt, Field(ge=0)] | None = Field(
         None, description="How many scores, the best; 0 or none: all. Not of TEI, but of clients that speak to it."
     )
-    truncation_direction: Literal["right", "Right"] = Field("right", description="Only the end can be cut.")
+    truncation_direction: Literal["right", "Right"] = Field("right", description="Of a text only the end can be cut, of a query its middle.")
 
 
 class TextObject(BaseModel):
