@@ -88,10 +88,12 @@ def print_explanation(result: SearchResult) -> None:
         show(why_empty(result))
         _print_account(result)
         return
-    show("rank  was  moved  cosine   at   words   at  reranker   prob.   order  read         document")
+    is_literal = any(hit.precedence for hit in result.hits)  # what counts before the order then has a column
+    show(f"rank  was  moved{'  first' * is_literal}  cosine   at   words   at  reranker   prob.   order  read         document")
     for hit in result.hits:
+        first = f"  {hit.precedence or '':5}" if is_literal else ""
         show(
-            f"{hit.rank:4} {hit.retrieval_rank:4}  {_moved(hit):>5}  {hit.retrieval_score:6.3f} {_place(hit.dense_rank)}  "
+            f"{hit.rank:4} {hit.retrieval_rank:4}  {_moved(hit):>5}{first}  {hit.retrieval_score:6.3f} {_place(hit.dense_rank)}  "
             f"{_figure(hit.lexical_score):>6} {_place(hit.lexical_rank)}  {_figure(hit.rerank_score):>8}  "
             f"{_figure(hit.rerank_probability):>6}  {_figure(hit.score):>6}  {f'{hit.tokens_seen} of {hit.tokens_total}':11}  "
             f"{hit.document_id}: {clip(' '.join(hit.text.split()), 80)}"

@@ -81,6 +81,11 @@ def test_typing_a_question_shows_passages_and_how_they_came_about(page: Page, se
     expect(first.locator(".best")).to_have_text("Cats sleep most of the day, wherever it is warm. ")
     for fact in ("retrieved", "reranked", "cosine", "words", "reranker", "relevant"):
         expect(first).to_contain_text(fact)
+    expect(first).not_to_contain_text("stands")
+    ask(page, '"most of the day" -dawn')
+    expect(page.locator("#results > li").first).to_contain_text("stands first")
+    expect(page.locator("#results > li").last).to_contain_text("stands last")
+    ask(page, "Where do cats sleep?")
     expect(page.locator("#account")).to_contain_text("rerank")
     widths = [bar.bounding_box() for bar in page.locator("#bar span").all()]
     assert len(widths) == 4

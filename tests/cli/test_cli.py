@@ -644,6 +644,9 @@ def test_explain_and_replay(notes: Path, tmp_path: Path) -> None:
         "rank  was  moved  cosine   at   words   at  reranker   prob.   order  read         document\n   1    1 "
     )
     assert "reranking: full, order: " in shown
+    head, *lines = search("explain", '"most of the day" -capital', *where).stdout.splitlines()
+    assert head.startswith("rank  was  moved  first  cosine ")
+    assert [line[head.index("first") :][:5].strip() for line in lines[:3]] == ["1", "", "-1"]
     told = as_json("explain", "where do cats sleep?", "--depth", 2, *where)
     assert [hit["rank"] for hit in told["hits"]] == [1, 2]
     own: dict[str, Any] = {"SEARCH_DATA_DIR": str(tmp_path / "data"), "SEARCH_RETRIEVAL": "dense"}  # which say nothing of a replay

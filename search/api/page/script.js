@@ -134,6 +134,7 @@ function shown(hit, place, words) {
     ["reranker", hit.rerank_score === null ? "–" : hit.rerank_score.toFixed(2)],
     ["relevant", hit.rerank_probability === null ? "–" : `${Math.round(hit.rerank_probability * 100)} %`],
   ];
+  if (hit.precedence) facts.push([hit.precedence > 0 ? "stands first" : "stands last", "by its wording"]);
   if (hit.truncated) facts.push(["read", `${hit.tokens_seen} of ${hit.tokens_total} tokens`]);
   return made("li", { tabindex: "-1", "data-document": hit.document_id, "data-rank": hit.rank },
     made("h2", {}, made("span", { class: "rank" }, `${place}.`), made("span", { dir: "auto" }, hit.title || hit.document_id),

@@ -136,7 +136,9 @@ class TeiRerank(_Format):
     top_n: Annotated[StrictInt, Field(ge=0)] | None = Field(
         None, description="How many scores, the best; 0 or none: all. Not of TEI, but of clients that speak to it."
     )
-    truncation_direction: Literal["right", "Right"] = Field("right", description="Of a text only the end can be cut, of a query its middle.")
+    truncation_direction: Literal["right", "Right"] = Field(
+        "right", description="Of a text only the end can be cut, of a query its middle."
+    )
 
 
 class TextObject(BaseModel):
