@@ -134,7 +134,7 @@ class Retriever:
         ranking = foremost(self._mix.described(retrieval, share), first.precedences)
         return Retrieved(candidates, first.found.damaged, ranking, retrieval, warnings, first.embedded - started, wordless)
 
-    def _find(self, said: Wording, asked: "_Asked") -> "_FirstStage":
+    def _find(self, said: Wording, asked: _Asked) -> _FirstStage:
         """Find passages; those beyond the depth come in the place of what is excluded."""
         words, share, deadline = asked.words, asked.share, asked.deadline
         vector = self._embedder.embed_query(said.rest)
