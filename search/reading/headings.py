@@ -47,8 +47,8 @@ _MARKED = {  # headings of one line: their marks, each of which counts a level w
         re.MULTILINE,
     ),
 }
-_ALONE = re.compile(  # lines of a plain text between empty ones, or with what is indented below them
-    r"(?:\A\s*|^[ \t]*\n|\f)(?P<words>(?!WEBVTT)[^\W_][^\n\f]{0,99})(?=\n[ \t]*\n\s*\S|\n[ \t]+\S)", re.MULTILINE
+_ALONE = re.compile(  # lines of a plain text between empty ones, or with what is indented below them, as only capitals have it
+    r"(?:\A\s*|^[ \t]*\n|\f)(?P<words>(?!WEBVTT)[^\W_][^\n\f]{0,99})(?=(?P<empty>\n[ \t]*\n)\s*\S|\n[ \t]+\S)", re.MULTILINE
 )
 _NUMBER = (  # of a chapter, before its title
     r"(?:(?:[ivxlc]+|[a-z]|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)(?:\s*[-.:)\u2013\u2014].*)?"
@@ -134,12 +134,12 @@ def _alone(text: str) -> list[Heading]:
         if _COLUMNS.search(match["words"].strip()):
             continue
         heading = Heading(match.start("words"), match.end("words"), 0, words)
-        if named := _NAMED.fullmatch(words):
+        if match["empty"] and (named := _NAMED.fullmatch(words)):
             level = 0 if named["part"] or named["volume"] else 1 if named["chapter"] or words[0] == "第" else 2
             found.append(heading._replace(level=_PARTS + level))
-        elif words.isupper() and _CAPITALS.fullmatch(words):
+        elif _CAPITALS.fullmatch(words) and all(map(str.isupper, filter(str.isalpha, words))):
             in_capitals.append(heading._replace(level=_PARTS + 3))
-        elif numbered := _NUMBERED.fullmatch(words):
+        elif match["empty"] and (numbered := _NUMBERED.fullmatch(words)):
             found.append(heading._replace(level=_PARTS + 4 + (numbered["number"] or "").strip(".").count(".")))
     are_few = len(in_capitals) <= _MOST * len(_WORDS.findall(text))
     return [*found, *in_capitals] if are_few else found

@@ -346,6 +346,8 @@ def test_lines_that_stand_alone_head_a_plain_text(lines: str, headings: list[str
         "WARNING: HOT!\n\nThe act 3 of it\n\nIt rains.\n",
         "Letter I wrote\n\nArticle 5 says so.\n\nPart one of it\n\nIt rains.\n",
         "IT RAINS.\n\nIT RAINS AND RAINS.\n\nIT STOPS.\n\nIt rains.\n",
+        "1. Boil it, or let\n   it be\n\nKapitel 2 Regen\n   ist nass\n\nIt rains.\n",
+        "TCP (也叫 TCP) 用作签名\n\nIt rains.\n\nIt stops.\n",
         "1. boil it\n\n2. Cool it.\n\nIt rains.\n",
         "NAME  AGE\n\nBob   50\n\nAnn   40\n\nEve   30\n\n",
     ],
