@@ -92,8 +92,9 @@ class Bm25:
         else:
             options["language"] = settings.language
         self._model = qdrant_edge.Bm25(qdrant_edge.Bm25Config(**options))
-        self._forms = Forms(None if settings.language == _NO_LANGUAGE else settings.language) if version > _SECOND else None
         self._is_stop_word = lru_cache(maxsize=1024)(lambda word: not self._model.embed_query(word).indices)
+        language = None if settings.language == _NO_LANGUAGE else settings.language
+        self._forms = Forms(language, self._is_stop_word) if version > _SECOND else None
 
     def embed_query(self, text: str) -> SparseVector | None:
         """The words of a query, each counting 1; None if it has none but stop words."""
@@ -143,7 +144,7 @@ def prepared(text: str, *, asked: bool = False, version: int = _VERSION, forms: 
         spaced = text
     else:
         text = _MARKED.sub(_unmarked, few_marks(text)) if version != _FIRST else text
-        text = folded(text) if forms else text
+        text = folded(forms.without_stop_words(text)) if forms else text
         alone = asked and version != _FIRST and all(len(run) == 1 for run in _UNSPACED.findall(text))
         spaced = _UNSPACED.sub(lambda run: f" {_alone(run[0]) if alone else _pairs(run[0])} ", text)
         spaced = forms.added(spaced) if forms else spaced

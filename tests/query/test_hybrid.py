@@ -379,6 +379,30 @@ def test_a_language_says_which_words_are_the_same() -> None:
         Settings(lexical={"language": "klingon"})
 
 
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("arabic", "إلى على أن إذا الآن"),
+        ("hebrew", "יותר כאשר אותו"),
+        ("kazakh", "барлық кейін туралы"),
+        ("tajik", "барои"),
+        ("nepali", "पहिले गरेको"),
+        ("bengali", "কোনো থাকবে"),
+    ],
+)
+def test_stop_words_of_other_scripts_are_none_in_other_letters_or_by_their_beginnings(language: str, text: str) -> None:
+    assert not asked(text, language=language)
+    assert asked(text)
+
+
+def test_what_is_a_stop_word_without_its_article_is_found() -> None:
+    third = asked("الثالث", language="arabic")
+    assert third
+    assert third == asked("للثالث", language="arabic")
+    assert not asked("ثالث", language="arabic")
+    assert of("বার্তা", language="bengali")  # the tokenizer cuts it into two
+
+
 def test_endless_marks_take_no_time() -> None:
     """To sort those of one letter is quadratic in Python's unicodedata."""
     for text in ("\u03b1" + "\u0301\u0316" * 100_000, "א" + "\u05b0\u0591\u0323" * 66_000, "e" + "\u0301\u0316" * 100_000):
