@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from itertools import chain
 
-_HYPHENED = re.compile(r"(?<!-)\b[^\W\d_]+[-\u2010][^\W\d_]+(?:[-\u2010][^\W\d_]+){0,2}\b(?!-)")  # wi-fi
+HYPHENED = re.compile(r"(?<!-)\b[^\W\d_]+[-\u2010][^\W\d_]+(?:[-\u2010][^\W\d_]+){0,2}\b(?!-)")  # wi-fi
 _GROUPS = re.compile(r"(?<!\d)\d++(?:\)?[- /]{1,2}\(?\d++)++")  # 978-4-98-101766-5, (030) 123 4567
 _BEGINS, _ENDS = re.compile(r"(?<![\w.,/-])"), re.compile(r"(?![\w-]|[.,:]\d)")  # such a number, where one of its groups does
 _GROUP = re.compile(r"\d+")
@@ -35,7 +35,7 @@ def joined(text: str, is_stop_word: Callable[[str], bool]) -> list[str]:
 
 
 def _hyphened(text: str) -> Iterator[str]:
-    for match in _HYPHENED.finditer(text) if "-" in text or "\u2010" in text else ():
+    for match in HYPHENED.finditer(text) if "-" in text or "\u2010" in text else ():
         yield re.sub(r"\W", "", match[0])
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from search.documents import SparseVector
+from search.embedding.joins import HYPHENED
 
 _CHECKED = 16  # words of a query, from its beginning
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -24,6 +25,7 @@ _QUOTED = re.compile(
 )
 _WORD = re.compile(rf"(?<![\w\-./\\:@#$&=])[^\W\d_]{{{_LEAST},32}}(?![\w(]|[-./\\:@&=]\w)")
 _RUN = re.compile(r"[^\W\d_][^\W\d_A-Z]{3,39}|[A-Z]{4,40}")  # also of getValue
+_HYPHEN = re.compile("[-\u2010]")
 _BEGINNING = 3  # letters that words of one stem share
 
 
@@ -58,10 +60,12 @@ def stand_ins(word: str, texts: Iterable[str], words_of: Callable[[str], SparseV
     beginnings = {one[:_BEGINNING] for one in one_edit_from(word)}
     counts: Counter[int] = Counter()
     shown: dict[int, str] = {}
-    for run, number in Counter(_RUN.findall(" ".join(texts))).items():
-        beginning = run[:_BEGINNING].lower() if run.isascii() else _plain(run)[:_BEGINNING]
-        if beginning in beginnings and (vector := words_of(run)):
-            for index in wanted.intersection(vector.indices):
+    text = " ".join(texts)
+    for run, number in Counter([*_RUN.findall(text), *HYPHENED.findall(text)]).items():
+        bare = _HYPHEN.sub("", run)
+        beginning = bare[:_BEGINNING].lower() if bare.isascii() else _plain(bare)[:_BEGINNING]
+        if beginning in beginnings and (vector := words_of(bare)) and (as_written := words_of(run)):
+            for index in wanted.intersection(vector.indices, as_written.indices):
                 counts[index] += number
                 shown.setdefault(index, run)
     return [shown[index] for index, _ in counts.most_common()]

@@ -102,6 +102,15 @@ def test_several_words_may_be_meant(local_index: VectorIndex, quick_embedder: Fa
     ]
 
 
+@pytest.mark.parametrize(("query", "meant"), [("emial", "e-mail"), ("xmail", "e-mail"), ("pripaid", "pre-paid")])
+def test_what_a_hyphen_joins_may_be_meant(
+    local_index: VectorIndex, quick_embedder: FastEmbedEmbedder, query: str, meant: str
+) -> None:
+    result = by_words(service_of(quick_embedder, local_index, {"post": "By e-mail, mail, or pre-paid letters."}), query)
+    assert names(result) == ["post"]
+    assert f'no passage has the word "{query}"; "{meant}" was looked for in its place' in result.warnings
+
+
 def test_a_word_that_some_passage_has_is_not_touched(service: SearchService) -> None:
     result = by_words(service, "sailors")
     assert (names(result), result.warnings) == (["other"], ())
