@@ -28,10 +28,17 @@ _SENTENCE = re.compile(
     f"(?<=[.!?{_STOPS}])\\s+|[\\r\\n]\\s*"
     f"|[{_BARE_STOPS}\u3002\uff01\uff1f\uff61][\u300d\u300f\u3011\u300b\u3009\uff09\u201d\u2019]*"
 )
-_NO_END = re.compile(  # a full stop behind the number of a list's item, a single letter, or what is commonly abbreviated
-    r"(?:^[ \t>*+-]*\(?(?:\d{1,3}|[ivxIVX]{2,5})|(?<![\w.])(?:[^\W\d_]|Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|Mme|Sra?|No|Nr|Figs?|Eq|Vol|pp"
-    r"|cf|vs|e\.g|i\.e|approx|ca|Abb|Art|Bd|bzw|vgl|ggf|d\. ?h|u\. ?a))\.\Z"
+_NUMBER = r"^[ \t>*+-]*\(?(?:\d{1,3}|[ivxIVX]{2,5}|[^\W\d_])"  # of a list's item, or its letter
+_NUMBERED = f"{_NUMBER}[\u0589\u06d4\u0964\u0965\u1362{_BARE_STOPS}]"
+_NO_END = (
+    re.compile(  # a stop behind the number of a list's item, a full stop behind a single letter or what is commonly abbreviated
+        rf"(?:{_NUMBERED}|{_NUMBER}\.|(?<![\w.])(?:[^\W\d_]|Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|Mme|Sra?|No|Nr|Figs?|Eq|Vol|pp"
+        r"|cf|vs|e\.g|i\.e|approx|ca|Abb|Art|Bd|bzw|vgl|ggf|d\. ?h|u\. ?a)\.)\Z"
+    )
 )
+_GOES_ON = "\u0965[ \t]+\\d{1,4}[ \t]?\u0965|\u17d4[ \u200b]?\u179b[ \u200b]?\u17d4"  # a verse's number; Khmer for "and so on"
+_WITH_MORE = re.compile(_GOES_ON)
+_ENDS_NOT = re.compile(f"{_NUMBERED}|{_GOES_ON}", re.MULTILINE)
 _ABBREVIATED = 12  # characters in front of a sentence's end that tell
 _LINE = re.compile("[\\r\\n]")
 _EMPTY_LINE = re.compile(r"\n[ \t]*\r?\n|\r[ \t]*\r")
@@ -89,6 +96,7 @@ class Chunker:
         way = "/3" if has_path or is_divided else anew
         ends_otherwise = is_divided and _ALSO_ENDS.search(document.text)
         way = "/4" if ends_otherwise or is_headed_anew(document.text, document.media_type) else way
+        way = "/5" if ends_otherwise and _ENDS_NOT.search(document.text) else way
         return f"{self._tokens}/{self._overlap}{kind}{'/readable' if cleaned else ''}{way}"
 
     def chunk(self, document: Document) -> Iterator[Chunk]:
@@ -289,13 +297,13 @@ def _slices(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _is_no_end(text: str, border: re.Match[str]) -> bool:
-    """Whether what looks like a sentence's end is a full stop within one, on the same line."""
-    at = border.start()
-    if text[at - 1 : at] != "." or "\n" in border[0] or "\r" in border[0]:
+    """Whether what looks like a sentence's end is a stop within one, on the same line."""
+    at = border.start() + (border[0][0] in _BARE_STOPS)
+    if text[at - 1 : at] not in {".", *_STOPS, *_BARE_STOPS} or "\n" in border[0] or "\r" in border[0]:
         return False
     earliest = max(0, at - _ABBREVIATED)
     start = max(text.rfind("\n", earliest, at) + 1, earliest)
-    return _NO_END.search(text[start:at]) is not None
+    return bool(_NO_END.search(text[start:at]) or _WITH_MORE.match(text, at - 1))
 
 
 def _path(title: str, headings: tuple[str, ...]) -> tuple[str, ...]:

@@ -64,6 +64,33 @@ def test_sentences_end_in_every_script(sentence: str, tokenizer: TextTokenizer) 
     assert [chunker.state(Document("d", one))[-2:] for one in (text, text[:20], "Any. " * 20)] == ["/4", "/0", "/3"]
 
 
+@pytest.mark.parametrize(
+    ("before", "sentence"),
+    [
+        ("১।", "প্রথম কাজ শেষ হয়েছে।"),
+        ("(१२।", "पहला काम पूरा हुआ।"),
+        ("\u06f1\u06d4", "\u06cc\u06c1 \u0627\u06cc\u06a9 \u062c\u0645\u0644\u06c1 \u06c1\u06d2\u06d4"),
+        ("၁။", "ဒါက စာကြောင်းပါ။"),
+        ("ក។", "នេះជាប្រយោគ។"),
+        ("1\u0589", "\u054d\u0561 \u0576\u0561\u056d\u0561\u0564\u0561\u057d\u0578\u0582\u0569\u0575\u0578\u0582\u0576\u0589"),
+        ("፩።", "ይህ ዓረፍተ ነገር ነው።"),
+    ],
+)
+def test_a_number_stays_with_its_item_in_every_script(before: str, sentence: str, tokenizer: TextTokenizer) -> None:
+    item = f"{before} {sentence}"
+    text = "\n".join([item] * 9)
+    passages = texts(tokenizer, text, 2 * tokenizer.tally([item])[0].tokens - 1)
+    assert passages == [item] * 9
+    assert Chunker(tokenizer, 60, 0).state(Document("d", text))[-2:] == "/5"
+
+
+@pytest.mark.parametrize("verse", ["यह श्लोक है ॥ १२॥", "ក្រដាស ប៊ិច សៀវភៅ ។ល។"])
+def test_what_has_the_same_sign_before_its_last_word_is_cut_behind_that(verse: str, tokenizer: TextTokenizer) -> None:
+    text = " ".join([verse] * 9)
+    assert texts(tokenizer, text, 2 * tokenizer.tally([verse])[0].tokens - 1) == [verse] * 9
+    assert Chunker(tokenizer, 20, 0).state(Document("d", text))[-2:] == "/5"
+
+
 def test_overlap_repeats_whole_sentences(tokenizer: TextTokenizer) -> None:
     text = "One is here. Two is here. Three is here. Four is here. Five is here."
     assert texts(tokenizer, text, 8) == ["One is here. Two is here.", "Three is here. Four is here.", "Five is here."]
