@@ -36,7 +36,7 @@ def joined(text: str, is_stop_word: Callable[[str], bool]) -> list[str]:
 
 def _hyphened(text: str) -> Iterator[str]:
     for match in HYPHENED.finditer(text) if "-" in text or "\u2010" in text else ():
-        yield re.sub(r"\W", "", match[0])
+        yield re.sub(r"\W", "", match[0]).lower()  # or capitals would be cut off
 
 
 def _numbers(text: str) -> Iterator[str]:

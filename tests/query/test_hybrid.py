@@ -359,6 +359,7 @@ def test_words_of_the_second_version_are_still_made() -> None:
 def test_what_is_no_name_is_no_word_more() -> None:
     for text in ("the state of the art", "WHO ARE THE US", "it is", "5 of 7", "3.5 in 2024", "12 34 56", "1990s", "─── a"):
         assert of(text) == before(text), text
+    assert asked("US-based") - before("US-based") == before("usbased")
 
 
 def test_a_collection_of_english_has_the_words_it_had() -> None:
