@@ -5,6 +5,7 @@ The text that is stored and shown stays as it was written.
 
 import re
 import unicodedata
+from collections.abc import Iterator
 
 from search.kinds import AS_MARKDOWN
 
@@ -17,7 +18,7 @@ _LINK = re.compile(
 _REFERENCE = re.compile(  # where a link leads that is named so
     r"^ {0,3}\[(?!\^)[^\[\]\n]+\]:[ \t]*(?=\S*[./#:])\S+(?:[ \t]+(?:\"[^\"\n]*\"|'[^'\n]*'|\([^()\n]*\)))?[ \t]*$", re.MULTILINE
 )
-_CODE = re.compile(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
+_TICKS = re.compile("`+")
 _ATTRIBUTES = re.compile(r" ?\{:?[ \t]?[#.][\w:.# -]*\}")
 _TAG = re.compile(
     r"</?(?:a|abbr|b|big|br|center|details|div|dd|dl|dt|em|figcaption|figure|font|h[1-6]|hr|i|img|kbd|li|nobr|ol|p|picture|small"
@@ -67,10 +68,28 @@ def without_marks(text: str) -> str:
         return _without_marks(text)
     parts: list[str] = []
     at = 0
-    for code in _CODE.finditer(text):
-        parts += [_without_marks(text[at : code.start()]), code[0]]
-        at = code.end()
+    for start, end in _code(text):
+        parts += [_without_marks(text[at:start]), text[start:end]]
+        at = end
     return "".join([*parts, _without_marks(text[at:])])
+
+
+def _code(text: str) -> Iterator[tuple[int, int]]:
+    """Where code stands, with the ticks around it, of which there are as many behind it as before it."""
+    ticks = [match.span() for match in _TICKS.finditer(text)]
+    alike: dict[int, list[int]] = {}  # those of one length, the last ones first
+    for at in reversed(range(len(ticks))):
+        alike.setdefault(ticks[at][1] - ticks[at][0], []).append(at)
+    at = 0
+    while at < len(ticks):
+        start, end = ticks[at]
+        later = alike[end - start]
+        while later and later[-1] <= at:
+            later.pop()
+        if later:
+            at = later[-1]
+            yield start, ticks[at][1]
+        at += 1
 
 
 def _without_marks(text: str) -> str:

@@ -38,6 +38,7 @@ def test_letters_are_plain_ones(text: str, read: str) -> None:
         ("[^1]: The contract ends on 31 May.", "[^1]: The contract ends on 31 May."),
         ("[10:32]: hello there everybody", "[10:32]: hello there everybody"),
         ("Use `<!--` to begin and `-->` to end.", "Use `<!--` to begin and `-->` to end."),
+        ("`` ` <b> `` <b>x</b> ``` <b>y</b> `", "`` ` <b> `` x ``` y `"),
         ("```\n<table>\nfns[key](obj.attr)\n```\n<b>x</b>", "```\n<table>\nfns[key](obj.attr)\n```\nx"),
     ],
 )
@@ -56,6 +57,7 @@ def test_no_text_takes_long() -> None:
         "[a](" * 50_000,
         "[a](b(" * 30_000,
         "`a``" * 30_000,
+        "a".join("`" * number for number in range(1, 1800)),
         "[x]: " * 30_000,
     ):
         readable(text, "text/markdown")
