@@ -68,14 +68,14 @@ def without_marks(text: str) -> str:
         return _without_marks(text)
     parts: list[str] = []
     at = 0
-    for start, end in _code(text):
+    for start, end, _ in code_spans(text):
         parts += [_without_marks(text[at:start]), text[start:end]]
         at = end
     return "".join([*parts, _without_marks(text[at:])])
 
 
-def _code(text: str) -> Iterator[tuple[int, int]]:
-    """Where code stands, with the ticks around it, of which there are as many behind it as before it."""
+def code_spans(text: str) -> Iterator[tuple[int, int, int]]:
+    """Where code stands in Markdown, with the ticks around it, and how many they are: behind it as many as before it."""
     ticks = [match.span() for match in _TICKS.finditer(text)]
     alike: dict[int, list[int]] = {}  # those of one length, the last ones first
     for at in reversed(range(len(ticks))):
@@ -88,7 +88,7 @@ def _code(text: str) -> Iterator[tuple[int, int]]:
             later.pop()
         if later:
             at = later[-1]
-            yield start, ticks[at][1]
+            yield start, ticks[at][1], end - start
         at += 1
 
 

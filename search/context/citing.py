@@ -1,11 +1,12 @@
 """Which numbers in brackets does a text have, and which sources do those of an answer lead to?"""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from search.context.values import Citation, Citations, Context
 from search.errors import InvalidQuery
+from search.passages import code_spans
 
 _BRACKETS = re.compile(r"[\[\uff3b\u3010]([^\[\]\uff3b\uff3d\u3010\u3011]{1,500})[\]\uff3d\u3011]")
 _MARKS = str.maketrans("", "", "*_^\\")  # of Markdown: bold, a footnote, a bracket that is no link
@@ -26,7 +27,6 @@ _CITED = re.compile(rf"{_GROUP}(?:{_SEMICOLON}{_GROUP})*", re.IGNORECASE)
 _BEHIND = re.compile(rf"{_WHERE}(?={_SEMICOLON}|\Z)", re.IGNORECASE)
 _NUMBER = re.compile(r"(?<![A-Za-z\d])(?<!\d[.,])(?<!(?<!\S)-)\d{1,9}(?![A-Za-z\d]|\.\d)")  # none of 1.5, -1 and B12
 _WIDEST = 1000  # numbers of a range
-_CODE = re.compile(r"(?<!`)(`+)(?!`)(.*?)(?<!`)\1(?!`)", re.DOTALL)  # in which brackets are an index
 _FENCE = 3  # marks, at least
 
 
@@ -86,17 +86,27 @@ def _named(text: str) -> Iterator[_Named]:
 
 
 def _without_code(answer: str) -> str:
-    """An answer with marks in place of code, so that no brackets are taken for others than they are."""
+    """An answer with marks in place of code, in which brackets are an index."""
 
-    def marks(code: re.Match[str]) -> str:
-        return "`" * len(code[0])
+    def marks(code: str, _: int) -> str:
+        return "`" * len(code)
 
-    def marks_unless_prose(code: re.Match[str]) -> str:
-        name, line_end, text = code[2].partition("\n")
+    def marks_unless_prose(code: str, ticks: int) -> str:
+        name, line_end, text = code[ticks:-ticks].partition("\n")
         language = name.strip().casefold()
-        whole = language in {"", "text", "txt"} and code[0] == answer.strip()
-        if len(code[1]) < _FENCE or not line_end or not (whole or language in {"markdown", "md"}):
-            return marks(code)
-        return "".join([code[1], name, line_end, _CODE.sub(marks, text), code[1]])
+        whole = language in {"", "text", "txt"} and code == answer.strip()
+        if ticks < _FENCE or not line_end or not (whole or language in {"markdown", "md"}):
+            return marks(code, ticks)
+        return "".join([code[:ticks], name, line_end, _replaced(text, marks), code[:ticks]])
 
-    return _CODE.sub(marks_unless_prose, answer)
+    return _replaced(answer, marks_unless_prose)
+
+
+def _replaced(text: str, instead: Callable[[str, int], str]) -> str:
+    """A text with something in place of each piece of code, which goes by that and the number of its ticks."""
+    parts: list[str] = []
+    at = 0
+    for start, end, ticks in code_spans(text):
+        parts += [text[at:start], instead(text[start:end], ticks)]
+        at = end
+    return "".join([*parts, text[at:]])

@@ -114,6 +114,7 @@ def test_what_is_no_answer_or_no_context(answer: Any, context: Any, message: str
         citations(answer, context)
 
 
+@pytest.mark.timeout(20)
 def test_long_answers_are_read_in_one_go() -> None:
     """Each of these would take hours if brackets, or code, were looked for again and again from each place."""
     for answer in (
@@ -126,6 +127,7 @@ def test_long_answers_are_read_in_one_go() -> None:
         "[1" + " " * 200_000,
         "`" * 100_000,
         "`x` [7-" * 30_000,
+        " ".join("`" * ticks for ticks in range(1, 1_500)),
     ):
         assert citations(answer, CONTEXT).resolved == ()
     assert len(citations("`a[1]` [1] " * 10_000, CONTEXT).resolved) == 10_000
