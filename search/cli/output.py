@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from search.context.facts import facts_of
 from search.documents import Hit, Rejection, SearchResult
+from search.embedding.scripts import folded
 from search.passages import readable
 from search.system.terminal import note, show
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _WORD = re.compile(r"\w+")
 _BEGIN = re.compile(r"(?<=[.!?:;]) ")
 _STEM, _LEAST = 5, 3  # letters that two forms of a word have in common, and that a word has which says something
+_JOINTS = r"[-\u2010/ ().,]{0,2}"  # between the signs of a word that a text may have in parts, or a query
+_IN_PARTS, _LONGEST = 12, 40  # words of a query that are looked for so, of so many signs
 _PLACES = 200  # of words that are looked at
 _LONGEST_EXCERPT, _INDENTATION = 150, 11  # characters
 _TOLD, _REASONS = 5, 1000  # rejections for one reason that are told each; reasons that are told apart
@@ -163,9 +166,9 @@ def excerpt(text: str, query: str, width: int) -> str:
     line = " ".join(text.split())
     if len(line) <= width:
         return line
-    asked = {word[:_STEM] for word in _WORD.findall(query.casefold()) if len(word) >= _LEAST}
-    found = ((word.start(), word[0].casefold()[:_STEM]) for word in _WORD.finditer(line))
-    places = list(islice(((place, stem) for place, stem in found if stem in asked), _PLACES))
+    asked = {_stem(word) for word in _WORD.findall(query) if len(word) >= _LEAST}
+    found = ((word.start(), _stem(word[0])) for word in _WORD.finditer(line))
+    places = [*islice(((place, stem) for place, stem in found if stem in asked), _PLACES), *islice(_in_parts(line, query), _PLACES)]
     sentences = {0, *(border.end() for border in _BEGIN.finditer(line))}
     starts = sentences | {line.rfind(" ", 0, max(0, place - width // 3)) + 1 for place, _ in places}
 
@@ -175,6 +178,20 @@ def excerpt(text: str, query: str, width: int) -> str:
 
     start = max(starts, key=worth)
     return f"…{clip(line[start:], width - 1)}" if start else clip(line, width)
+
+
+def _stem(word: str) -> str:
+    """What a word has in common with its other forms, also in other digits and letters that are one."""
+    return folded(word.casefold())[: _STEM if word.isascii() else _STEM - 1]
+
+
+def _in_parts(line: str, query: str) -> Iterator[tuple[int, str]]:
+    """Where words of a query stand in parts or as one, as `wi-fi`, `9784981017665` and `5 km` do."""
+    for token in query.split()[:_IN_PARTS]:
+        word = "".join(_WORD.findall(token))
+        if _LEAST <= len(word) <= _LONGEST:
+            for place in re.finditer(rf"(?<!\w){_JOINTS.join(map(re.escape, word))}(?!\w)", line, re.IGNORECASE):
+                yield place.start(), _stem(word)
 
 
 def timings(result: SearchResult) -> str:

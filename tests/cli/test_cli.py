@@ -26,6 +26,7 @@ from tiny import BUNDLED
 import search as library
 from search.cli import collections
 from search.cli.app import app
+from search.cli.output import excerpt
 from search.evaluation.datasets import load_dataset
 from search.index.edge.index import EdgeIndex
 from search.models import manifest
@@ -633,6 +634,28 @@ def test_evaluate_a_collection(tmp_path: Path) -> None:
     for command in ("evaluate", "calibrate"):
         assert "--collection pets would not be searched: own has documents of its own" in wrong(command, own, *where)
         assert "--tenant bob would not be searched" in wrong(command, own, *where[:2], "--tenant", "bob")
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("where do cats sleep", "The cat sleeps"),
+        ("wifi", "our wi-fi is slow"),
+        ("wi-fi", "our wifi is slow"),
+        ("9784981017665", "ISBN 978-4-98-101766-5"),
+        ("978-4-98-101766-5", "ISBN 9784981017665"),
+        ("0301234567", "call (030) 123 4567"),
+        ("5km", "a way of 5 km"),
+        ("1234.50", "1,234.50 euros"),
+        ("книга", "много книг здесь"),
+        ("1948", "سنة ۱۹۴۸"),
+        ("?! a b", "It rains"),
+    ],
+)
+def test_a_passage_is_shown_where_it_has_words_of_the_query(query: str, words: str) -> None:
+    text = "It rains on the hills, and it goes on. " * 9 + words + "." + " And then it stops for an hour." * 9
+    assert words in excerpt(text, query, 150)
+    assert len(excerpt(text, query, 150)) == 150
 
 
 def test_explain_and_replay(notes: Path, tmp_path: Path) -> None:
