@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 
 HYPHENED = re.compile(r"(?<!-)\b[^\W\d_]+[-\u2010][^\W\d_]+(?:[-\u2010][^\W\d_]+){0,2}\b(?!-)")  # wi-fi
-_GROUPS = re.compile(r"(?<!\d)\d++(?:\)?[- /]{1,2}\(?\d++)++")  # 978-4-98-101766-5, (030) 123 4567
+_GROUPS = re.compile(r"(?<!\d)\d+(?:\)?[- /]{1,2}\(?\d+)+")  # 978-4-98-101766-5, (030) 123 4567
 _BEGINS, _ENDS = re.compile(r"(?<![\w.,/-])"), re.compile(r"(?![\w-]|[.,:]\d)")  # such a number, where one of its groups does
 _GROUP = re.compile(r"\d+")
 _SHORTEST, _LONGEST, _MOST = 7, 16, 8  # digits of such a number, and its groups

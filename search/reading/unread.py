@@ -28,7 +28,7 @@ _INSIDE = {  # parts, what they hold, and how that looks in them
 }
 _SHEETS = re.compile(r"xl/worksheets/[^/]+\.xml")
 _FORMULA = re.compile(  # without a value; a text may be empty
-    rb"<c(?=\s|>)(?![^<>]*\st=\"str\")[^<>]*+(?<!/)>\s*<f(?:\s[^<>]*)?(?:/>|(?<!/)>[^<]*</f>)\s*+(?:<v\s*+/>|<v>\s*+</v>)?+\s*+</c>"
+    rb"<c(?=\s|>)(?![^<>]*\st=\"str\")[^<>]*+(?<!/)>\s*<f(?:\s[^<>]*)?(?:/>|(?<!/)>[^<]*</f>)\s*+(?:<v\s*+/>|<v>\s*+</v>)?\s*+</c>"
     rb"|<c(?=\s|>)[^<>]*+(?<!/)>\s*<f(?:\s[^<>]*)?(?:/>|(?<!/)>[^<]*</f>)\s*</c>"
 )
 _DRAWINGS = re.compile(r"xl/drawings/drawing\d*\.xml")

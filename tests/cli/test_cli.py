@@ -240,7 +240,7 @@ def test_a_graph_that_does_not_load_leaves_standard_output_alone(kind: str, tmp_
     (folder / "model.onnx").write_bytes(graph.replace(b"MatMulNBits", b"MatMulN\xffits"))  # it fails to say why it fails
     done = search("query", "cats", "--json", *where, status=1, **{f"SEARCH_{kind.upper()}__MODEL": str(folder)})
     assert done.stdout == ""
-    assert "*** EP Error ***" in done.stderr
+    assert "*** EP Error ***" in done.stderr or sys.version_info < (3, 11, 5)  # which is told nothing, and prints nothing
     assert done.stderr.splitlines()[-1].startswith(f"search: the model {folder} cannot be")
 
 
